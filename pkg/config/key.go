@@ -1,0 +1,114 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// maxKey is the longest passphrase that a key file may hold, in bytes.
+const maxKey = 64 << 10
+
+// secret collects where the passphrase comes from. A level (the file, the environment, the flags) that names a key
+// or a key file replaces both of the level before.
+type secret struct {
+	key, file     string
+	haveKey       bool
+	holder        string // the configuration file that holds key
+	allowReadable bool
+
+	newKey, newFile *string // the level that is being read
+	twice           bool    // a level had both
+}
+
+func (s *secret) settings() []Setting {
+	return []Setting{
+		setting("key", "the `PASSPHRASE`; others can see it in ps: better a key file", func(v string) error {
+			if v == "" {
+				return errors.New("the key is empty")
+			}
+			s.newKey = &v
+			return nil
+		}),
+		setting("key-file", "read the passphrase from `FILE`, without its last newline", func(v string) error {
+			s.newFile = &v
+			return notEmpty(v)
+		}),
+		toggle("allow-readable-key", "take the key even from a file that others can read", &s.allowReadable),
+	}
+}
+
+// endLevel closes a level. Path is the configuration file that it was, or empty.
+func (s *secret) endLevel(path string) {
+	s.twice = s.twice || s.newKey != nil && s.newFile != nil
+	switch {
+	case s.newKey != nil:
+		s.key, s.haveKey, s.file, s.holder = *s.newKey, true, "", path
+	case s.newFile != nil:
+		s.key, s.haveKey, s.file, s.holder = "", false, *s.newFile, ""
+	}
+	s.newKey, s.newFile = nil, nil
+}
+
+// passphrase gives the key that was settled on, and reads its file if it has one.
+func (s *secret) passphrase() ([]byte, error) {
+	switch {
+	case s.twice:
+		return nil, ui.Usage(errors.New("key and key-file are both given in one place: one must go"))
+	case s.haveKey && s.holder != "":
+		return []byte(s.key), s.checkHolder()
+	case s.haveKey:
+		return []byte(s.key), nil
+	case s.file != "":
+		return s.readKeyFile()
+	}
+	return nil, ui.Usage(ui.Hint(errors.New("no key"), "give -key-file FILE, the same passphrase as at the other end"))
+}
+
+func (s *secret) checkHolder() error {
+	f, err := os.Open(s.holder)
+	if err != nil {
+		return fmt.Errorf("failed to open the configuration file: %w", err)
+	}
+	defer f.Close()
+	return s.checkMode(f, "it holds the key")
+}
+
+func (s *secret) readKeyFile() ([]byte, error) {
+	f, err := os.Open(s.file)
+	if err != nil {
+		return nil, fmt.Errorf("failed to open the key file: %w", err)
+	}
+	defer f.Close()
+	if err := s.checkMode(f, "it is the key file"); err != nil {
+		return nil, err
+	}
+	key, err := io.ReadAll(io.LimitReader(f, maxKey+2))
+	if err != nil {
+		return nil, fmt.Errorf("failed to read the key file: %w", err)
+	}
+	key = bytes.TrimSuffix(key, []byte("\n"))
+	switch {
+	case len(key) == 0:
+		return nil, fmt.Errorf("the key file %q is empty", s.file)
+	case len(key) > maxKey:
+		return nil, fmt.Errorf("the key file %q holds more than %d bytes", s.file, maxKey)
+	}
+	return key, nil
+}
+
+func (s *secret) checkMode(f *os.File, why string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("failed to look at %q: %w", f.Name(), err)
+	}
+	if info.Mode().Perm()&0o007 == 0 || s.allowReadable {
+		return nil
+	}
+	return ui.Hint(fmt.Errorf("others may use %q (mode %04o), and %s", f.Name(), info.Mode().Perm(), why),
+		"chmod 600 %s, or say allow-readable-key", f.Name())
+}

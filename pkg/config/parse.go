@@ -1,0 +1,188 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The functions here make the set function of a Setting: they check a value's form and range and store it.
+
+func notEmpty(v string) error {
+	if v == "" {
+		return errors.New("it is empty")
+	}
+	return nil
+}
+
+func text(to *string) func(string) error {
+	return func(v string) error { *to = v; return nil }
+}
+
+func name(to *string) func(string) error {
+	return func(v string) error { *to = v; return notEmpty(v) }
+}
+
+func boolean(to *bool) func(string) error {
+	return func(v string) error {
+		switch strings.ToLower(v) {
+		case "true", "yes", "on", "1":
+			*to = true
+		case "false", "no", "off", "0":
+			*to = false
+		default:
+			return fmt.Errorf("%q is neither true nor false", v)
+		}
+		return nil
+	}
+}
+
+// oneOf takes one of a few words.
+func oneOf[T ~string](to *T, words ...T) func(string) error {
+	return func(v string) error {
+		for _, w := range words {
+			if v == string(w) {
+				*to = w
+				return nil
+			}
+		}
+		return fmt.Errorf("%q is not one of %s", v, joined(words))
+	}
+}
+
+func joined[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
+}
+
+// number takes a decimal number, low..high; what says what it counts.
+func number(v, what string, low, high int) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, fmt.Errorf("%q is not a number: want %s, %d..%d", v, what, low, high)
+	}
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%s is out of range: want %s, %d..%d", v, what, low, high)
+	}
+	return n, nil
+}
+
+func integer[T ~int | ~uint8 | ~uint16](to *T, what string, low, high int) func(string) error {
+	return func(v string) error {
+		n, err := number(v, what, low, high)
+		if err == nil {
+			*to = T(n)
+		}
+		return err
+	}
+}
+
+func duration(to *time.Duration, unit time.Duration, what string, low, high int) func(string) error {
+	return func(v string) error {
+		n, err := number(v, what, low, high)
+		if err == nil {
+			*to = time.Duration(n) * unit
+		}
+		return err
+	}
+}
+
+func ipv4(to *netip.Addr) func(string) error {
+	return func(v string) error {
+		addr, err := netip.ParseAddr(v)
+		if err != nil {
+			return fmt.Errorf("%q is not an IP address", v)
+		}
+		if !addr.Is4() {
+			return fmt.Errorf("%s is not an IPv4 address, and a knock carries no other", addr)
+		}
+		*to = addr
+		return nil
+	}
+}
+
+// list calls add for each part of "a,b, c".
+func list(v string, add func(string) error) error {
+	for part := range strings.SplitSeq(v, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			return fmt.Errorf("%q has an empty part: want a list with commas", v)
+		}
+		if err := add(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A PortSet is a set of the ports that a knock can name, 0..255.
+type PortSet [256]bool
+
+// ports takes "22,80-90".
+func ports(to **PortSet) func(string) error {
+	return func(v string) error {
+		set := new(PortSet)
+		err := list(v, func(part string) error {
+			from, upto, isRange := strings.Cut(part, "-")
+			if !isRange {
+				upto = from
+			}
+			low, err := number(strings.TrimSpace(from), "a port", 0, 255)
+			if err != nil {
+				return err
+			}
+			high, err := number(strings.TrimSpace(upto), "a port", 0, 255)
+			if err != nil {
+				return err
+			}
+			if low > high {
+				return fmt.Errorf("%s runs backwards", part)
+			}
+			for port := low; port <= high; port++ {
+				set[port] = true
+			}
+			return nil
+		})
+		*to = set
+		return err
+	}
+}
+
+// networks takes "203.0.113.0/24,198.51.100.7".
+func networks(to *[]netip.Prefix) func(string) error {
+	return func(v string) error {
+		var all []netip.Prefix
+		err := list(v, func(part string) error {
+			prefix, err := parseNetwork(part)
+			all = append(all, prefix)
+			return err
+		})
+		*to = all
+		return err
+	}
+}
+
+func parseNetwork(v string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(v)
+	if addr, addrErr := netip.ParseAddr(v); addrErr == nil {
+		prefix, err = addr.Prefix(addr.BitLen())
+	}
+	switch {
+	case err != nil:
+		return prefix, fmt.Errorf("%q is neither an IPv4 address nor a network like 203.0.113.0/24", v)
+	case !prefix.Addr().Is4():
+		return prefix, fmt.Errorf("%s is not IPv4, and a knock carries no other address", v)
+	case prefix != prefix.Masked():
+		return prefix, fmt.Errorf("%s has bits set behind its mask, did you mean %s?", v, prefix.Masked())
+	}
+	return prefix, nil
+}

@@ -1,0 +1,102 @@
+// Package config reads the settings of both commands from the configuration file, the environment and the flags, in
+// that order, a later one winning, and checks them. What it hands out is complete and valid; what a setting means
+// is left to the package that uses it.
+package config
+
+import (
+	"fmt"
+
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// A Setting is a flag of a command, and a key of its configuration file by the same name.
+type Setting struct {
+	ui.Flag
+	flagOnly bool // not for a configuration file
+	set      func(value string) error
+}
+
+// setting makes a Setting that takes a value.
+func setting(name, usage string, set func(string) error) Setting {
+	return Setting{Flag: ui.Flag{Name: name, Usage: usage}, set: set}
+}
+
+// toggle makes a Setting that is on or off.
+func toggle(name, usage string, to *bool) Setting {
+	return Setting{Flag: ui.Flag{Name: name, Usage: usage, Bool: true}, set: boolean(to)}
+}
+
+// flagOnly makes a Setting that no configuration file may hold.
+func flagOnly(name, usage string, set func(string) error) Setting {
+	return Setting{Flag: ui.Flag{Name: name, Usage: usage}, flagOnly: true, set: set}
+}
+
+// FlagsOf gives the flags that settings are.
+func FlagsOf(settings []Setting) []ui.Flag {
+	var flags []ui.Flag
+	for _, s := range settings {
+		flags = append(flags, s.Flag)
+	}
+	return flags
+}
+
+// A value is what somebody gave for a setting.
+type value struct {
+	name  string
+	text  string
+	where string // "flag -port", "/etc/knockdaemon.conf:3: port-min": the start of an error about it
+}
+
+// apply sets what values say. Each error is one of wrong use and begins with the value's place.
+func apply(settings []Setting, values []value) error {
+	for _, v := range values {
+		s, ok := find(settings, v.name)
+		if !ok {
+			return ui.Usage(fmt.Errorf("%s: unknown setting", v.where))
+		}
+		if err := s.set(v.text); err != nil {
+			return ui.Usage(fmt.Errorf("%s: %w", v.where, err))
+		}
+	}
+	return nil
+}
+
+func find(settings []Setting, name string) (Setting, bool) {
+	for _, s := range settings {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}
+
+// load applies the configuration file, the environment and the flags. The file is the one that the flag -conf
+// names, or the first of paths that exists.
+func load(settings []Setting, secret *secret, flags []ui.Given, env func(string) string, paths []string) error {
+	file, err := readFirst(settings, flags, paths)
+	if err != nil {
+		return err
+	}
+	if err := apply(settings, file.values); err != nil {
+		return err
+	}
+	secret.endLevel(file.path)
+	if key := env(keyVariable); key != "" {
+		if err := apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
+			return err
+		}
+	}
+	secret.endLevel("")
+	var given []value
+	for _, f := range flags {
+		given = append(given, value{f.Name, f.Value, "flag -" + f.Name})
+	}
+	if err := apply(settings, given); err != nil {
+		return err
+	}
+	secret.endLevel("")
+	return nil
+}
+
+// keyVariable is the environment variable that holds the passphrase.
+const keyVariable = "KNOCK_KEY"

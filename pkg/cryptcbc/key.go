@@ -1,0 +1,51 @@
+package cryptcbc
+
+import (
+	"crypto/md5"
+	"errors"
+	"fmt"
+
+	//lint:ignore SA1019 deprecated for new systems; this one reads an old one's messages
+	"golang.org/x/crypto/blowfish"
+)
+
+// KeySize is the length of the derived key in bytes: the most that Blowfish
+// takes, and what Crypt::CBC always gives it.
+const KeySize = 56
+
+// Cipher encrypts and decrypts with one passphrase. It holds no state between
+// messages and is safe for concurrent use. Make one with [New]: deriving the
+// key costs about as much as encrypting 4 KiB, so keep it.
+type Cipher struct {
+	block *blowfish.Cipher
+}
+
+// Key derives the Blowfish key from passphrase as the first releases of
+// Crypt::CBC did, and 3.x does with -pbkdf => 'randomiv': the MD5 of the
+// passphrase, followed by the MD5 of all that is there so far until 56 bytes
+// are full. Any bytes will do as a passphrase, and any number of them.
+func Key(passphrase []byte) [KeySize]byte {
+	// Four digests are the fewest that fill the key; the last is cut.
+	var material [4 * md5.Size]byte
+	sum := md5.Sum(passphrase)
+	n := copy(material[:], sum[:])
+	for n < KeySize {
+		sum = md5.Sum(material[:n])
+		n += copy(material[n:], sum[:])
+	}
+	return [KeySize]byte(material[:KeySize])
+}
+
+// New returns the Cipher of passphrase, which is bytes, not text: a newline at
+// its end counts. An empty passphrase is an error. The slice is not kept.
+func New(passphrase []byte) (*Cipher, error) {
+	if len(passphrase) == 0 {
+		return nil, errors.New("passphrase is empty, want at least 1 byte")
+	}
+	key := Key(passphrase)
+	block, err := blowfish.NewCipher(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("failed to set up blowfish: %w", err)
+	}
+	return &Cipher{block: block}, nil
+}

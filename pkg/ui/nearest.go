@@ -1,0 +1,14 @@
+package ui
+
+import "github.com/xrash/smetrics"
+
+// Nearest gives the one of names that word was most likely meant to be, or "" if none is like it.
+func Nearest(word string, names []string) string {
+	best, bestCost := "", 1+max(2, len(word)/3)
+	for _, name := range names {
+		if cost := smetrics.WagnerFischer(word, name, 1, 1, 1); cost < bestCost {
+			best, bestCost = name, cost
+		}
+	}
+	return best
+}

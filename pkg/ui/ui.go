@@ -1,0 +1,112 @@
+// Package ui holds what a person meets on the terminal and what both commands share: error and hint lines, exit
+// statuses, the version, and flags. It knows nothing of knocks.
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+)
+
+// Exit statuses.
+const (
+	StatusOK     = 0
+	StatusFailed = 1 // what was asked for could not be done
+	StatusUsage  = 2 // what was asked for makes no sense: a wrong flag, value or configuration file
+)
+
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Usage marks err as one of wrong use: exit status 2. It gives nil for nil.
+func Usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+
+// Hint adds to err what its reader may do next. It gives nil for nil.
+func Hint(err error, format string, a ...any) error {
+	if err == nil {
+		return nil
+	}
+	return hintedError{err, fmt.Sprintf(format, a...)}
+}
+
+// Fail writes err, if it is not nil, as "PROGRAM: error: …" and, where one is known, "PROGRAM: hint: …", and gives
+// the exit status.
+func Fail(w io.Writer, program string, err error) int {
+	if err == nil {
+		return StatusOK
+	}
+	fmt.Fprintf(w, "%s: error: %s\n", program, oneLine(err.Error()))
+	if h := (hintedError{}); errors.As(err, &h) {
+		fmt.Fprintf(w, "%s: hint: %s\n", program, h.hint)
+	}
+	if errors.As(err, new(usageError)) {
+		return StatusUsage
+	}
+	return StatusFailed
+}
+
+// Say writes "PROGRAM: KIND: …"; a kind is "warning" or "debug".
+func Say(w io.Writer, program, kind, format string, a ...any) {
+	fmt.Fprintf(w, "%s: %s: %s\n", program, kind, oneLine(fmt.Sprintf(format, a...)))
+}
+
+// oneLine keeps what came from elsewhere from looking like a line of ours.
+func oneLine(s string) string {
+	return strings.NewReplacer("\r", "", "\n", ", ").Replace(strings.TrimSpace(s))
+}
+
+// version is set by the linker for a release: -ldflags "-X github.com/portknock/knock/pkg/ui.version=v1.2.3".
+var version string
+
+// Version gives the release, or what the build knows of itself.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}
+
+// FlagsFirst puts the flags among args, which do not include the program's name, before the other arguments. isBool
+// tells whether a flag takes no value. What follows "--" is no flag.
+func FlagsFirst(args []string, isBool func(name string) bool) []string {
+	var flags, rest []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			rest = append(rest, args[i+1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			rest = append(rest, arg)
+			continue
+		}
+		flags = append(flags, arg)
+		name := strings.TrimLeft(arg, "-")
+		if !strings.Contains(name, "=") && !isBool(name) && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	if len(rest) == 0 {
+		return flags
+	}
+	return append(append(flags, "--"), rest...)
+}
