@@ -1,0 +1,114 @@
+package firewall
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		options Options
+		want    string
+	}{
+		"own chain": {Options{}, `
+iptables -w 5 -N KNOCK
+iptables -w 5 -I INPUT 1 -m comment --comment knockdaemon -j KNOCK
+iptables -w 5 -I KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -I KNOCK -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -D KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -D KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -D INPUT -m comment --comment knockdaemon -j KNOCK
+iptables -w 5 -F KNOCK
+iptables -w 5 -X KNOCK
+`},
+		"straight": {Options{Chain: "INPUT", Program: "/opt/my tools/iptables"}, `
+'/opt/my tools/iptables' -w 5 -I INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -I INPUT -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -D INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -D INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -D INPUT -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
+`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := []string{""}
+			d := NewDryRun(tt.options, func(c string) { got = append(got, c) })
+			one, two := rule("142.103.205.1", 22), rule("192.0.2.7", 80)
+			steps := []error{
+				d.Teardown(t.Context()), // nothing is there
+				d.Setup(t.Context()), d.Setup(t.Context()),
+				d.Add(t.Context(), one), d.Add(t.Context(), two), d.Add(t.Context(), one),
+				d.Delete(t.Context(), one), d.Delete(t.Context(), one),
+			}
+			rules, err := d.List(t.Context())
+			if text := rulesText(rules); text != "192.0.2.7 80/tcp\n" {
+				t.Errorf("rules: got %q, want the one that is left", text)
+			}
+			for i, err := range append(steps, err, d.Teardown(t.Context()), d.Teardown(t.Context())) {
+				if err != nil {
+					t.Errorf("step %d: %v", i, err)
+				}
+			}
+			if diff := cmp.Diff(tt.want, strings.Join(got, "\n")+"\n"); diff != "" {
+				t.Errorf("commands (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDryRunTellsTheTruth runs what a DryRun prints in a shell, and compares the
+// outcome with that of an IPTables.
+func TestDryRunTellsTheTruth(t *testing.T) {
+	t.Parallel()
+	life := func(b Backend) error {
+		for _, err := range []error{
+			b.Setup(t.Context()),
+			b.Add(t.Context(), rule("192.0.2.7", 22)),
+			b.Add(t.Context(), rule("192.0.2.8", 22)),
+			b.Delete(t.Context(), rule("192.0.2.7", 22)),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	dumps := map[string]string{}
+	for _, how := range []string{"dry", "real"} {
+		t.Run(how, func(t *testing.T) {
+			k := newKernel(t, "iptables-nft")
+			var backend Backend = k.firewall("KNOCK")
+			if how == "dry" {
+				backend = NewDryRun(Options{}, func(c string) { k.admin(strings.TrimPrefix(c, "iptables -w 5 ")) })
+			}
+			k.must(life(backend))
+			dumps[how] = k.dump()
+			k.must(backend.Teardown(t.Context()))
+			k.want(":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n")
+		})
+	}
+	if diff := cmp.Diff(dumps["real"], dumps["dry"]); diff != "" || !strings.Contains(dumps["dry"], "192.0.2.8/32") {
+		t.Errorf("filter table (-real +dry), want 192.0.2.8/32 in both:\n%s%s", diff, dumps["dry"])
+	}
+}
+
+func TestDryRunRefuses(t *testing.T) {
+	t.Parallel()
+	d := NewDryRun(Options{Chain: "OUTPUT"}, func(c string) { t.Errorf("unexpected command: %s", c) })
+	want := `chain "OUTPUT" is built into the firewall: use INPUT or a name of your own`
+	if got := errorText(d.Setup(t.Context())); got != want {
+		t.Errorf("setup: got %q, want %q", got, want)
+	}
+	want = `failed to add rule "::1 22/tcp": address "::1" is not an IPv4 address`
+	if got := errorText(d.Add(t.Context(), rule("::1", 22))); got != want {
+		t.Errorf("add: got %q, want %q", got, want)
+	}
+	want = `failed to delete rule "::1 22/tcp": address "::1" is not an IPv4 address`
+	if got := errorText(d.Delete(t.Context(), rule("::1", 22))); got != want {
+		t.Errorf("delete: got %q, want %q", got, want)
+	}
+}
