@@ -1,0 +1,71 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// A way leads from an address of ours to the host.
+type way struct{ src, host netip.Addr }
+
+// findWay looks up the host and the address that the kernel would send from. A host that is not needed, because
+// nothing is sent and the knock names its address, may be missing.
+func (c *Client) findWay(ctx context.Context) (way, error) {
+	if c.Config.Test && c.Config.IP.IsValid() {
+		return way{}, nil
+	}
+	host, err := lookUp(ctx, c.Config.Host)
+	if err != nil {
+		return way{}, err
+	}
+	src, err := sourceTowards(host)
+	if err != nil && c.Config.LogToFile != "" && c.Config.IP.IsValid() {
+		src, err = c.Config.IP, nil // nothing leaves this machine
+	}
+	return way{src, host}, err
+}
+
+// lookUp gives an IPv4 address of host.
+func lookUp(ctx context.Context, host string) (netip.Addr, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		var dns *net.DNSError
+		if errors.As(err, &dns) && dns.IsNotFound {
+			return netip.Addr{}, fmt.Errorf("unknown host %q", host)
+		}
+		return netip.Addr{}, fmt.Errorf("failed to look up %q: %w", host, err)
+	}
+	for _, addr := range addrs {
+		if addr = addr.Unmap(); addr.Is4() {
+			return addr, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%q has only IPv6 addresses, and a knock goes over IPv4", host)
+}
+
+// sourceTowards gives the address that the kernel would send from, and so tells whether there is a route at all. To
+// connect a UDP socket sends nothing.
+func sourceTowards(host netip.Addr) (netip.Addr, error) {
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 9)))
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return netip.Addr{}, ui.Hint(fmt.Errorf("no way to %s: %w", host, err), "see ip route get %s", host)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// carrierNAT is the address space between a provider's customers and its address translation (RFC 6598).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+func isPrivate(addr netip.Addr) bool {
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || carrierNAT.Contains(addr)
+}

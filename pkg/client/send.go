@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sendSYNs asks host for a connection to each port, pausing for delay after each, and gives the ports on which host
+// accepted one meanwhile. The sockets are made here and not by package net because the order in which its dialers
+// reach the kernel is not ours to say.
+func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.Duration) (accepted []uint16, err error) {
+	var open sockets
+	defer func() { open.closeAll() }()
+	next := time.Now()
+	for _, port := range ports {
+		if err := open.connect(host, port); err != nil {
+			return nil, fmt.Errorf("port %d: %w", port, err)
+		}
+		next = next.Add(delay)
+		if err := sleepUntil(ctx, next); err != nil {
+			return nil, err
+		}
+		accepted = append(accepted, open.reap(time.Now().Add(-lifetime))...)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(accepted))), nil
+}
+
+// lifetime is how long a socket waits for its answer: for a port that drops, the kernel sends a second SYN after
+// one second (tcp(7), tcp_syn_retries), and a knock is one SYN.
+const lifetime = 900 * time.Millisecond
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// sockets are those that wait for an answer, the oldest first.
+type sockets []socket
+
+type socket struct {
+	fd   int
+	port uint16
+	made time.Time
+}
+
+// connect sends one SYN. That the host refuses is an answer like any other.
+func (s *sockets) connect(host netip.Addr, port uint16) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return fmt.Errorf("failed to make a socket: %w", err)
+	}
+	unix.CloseOnExec(fd)
+	err = unix.SetNonblock(fd, true)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: host.As4()})
+	}
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.ECONNREFUSED) {
+		unix.Close(fd)
+		return err
+	}
+	*s = append(*s, socket{fd, port, time.Now()})
+	return nil
+}
+
+// reap closes the sockets that were answered and those made before a time, and gives the ports that were accepted.
+func (s *sockets) reap(before time.Time) (accepted []uint16) {
+	if len(*s) == 0 {
+		return nil
+	}
+	polled := make([]unix.PollFd, len(*s))
+	for i, sock := range *s {
+		polled[i] = unix.PollFd{Fd: int32(sock.fd), Events: unix.POLLOUT}
+	}
+	if _, err := unix.Poll(polled, 0); err != nil {
+		clear(polled) // interrupted: they are looked at again after the next knock
+	}
+	waiting := (*s)[:0]
+	for i, sock := range *s {
+		answered := polled[i].Revents != 0
+		if !answered && !sock.made.Before(before) {
+			waiting = append(waiting, sock)
+			continue
+		}
+		if answered && sock.accepted() {
+			accepted = append(accepted, sock.port)
+		}
+		unix.Close(sock.fd)
+	}
+	*s = waiting
+	return accepted
+}
+
+func (s socket) accepted() bool {
+	_, err := unix.Getpeername(s.fd)
+	return err == nil
+}
+
+func (s *sockets) closeAll() {
+	for _, sock := range *s {
+		unix.Close(sock.fd)
+	}
+}
