@@ -77,29 +77,37 @@ func NewDecoder(o Options) (*Decoder, error) {
 
 // Decode gives the packet that line, without its newline, is about, or ErrNotOurs or ErrMalformed. A stamp
 // without a year or a zone is read as the local time nearest to now.
-func (d *Decoder) Decode(line []byte, now time.Time) (Packet, error) {
+func (d *Decoder) Decode(line []byte, now time.Time) (p Packet, err error) {
+	if err := d.decode(line, now, &p); err != nil {
+		return Packet{}, err
+	}
+	return p, nil
+}
+
+func (d *Decoder) decode(line []byte, now time.Time, p *Packet) error {
 	if d.custom != nil {
-		at, _, _ := d.stamp(line, now)
-		return d.custom.decode(line, at)
+		p.At, _, _ = d.stamp(line, now)
+		return d.custom.decode(line, p)
 	}
 	at, text, ok := d.cutHead(line, now)
 	if !ok {
-		return Packet{}, ErrNotOurs
+		return ErrNotOurs
 	}
+	p.At = at
 	if d.head == HeadSyslog {
 		if entry, ok := bytes.CutPrefix(text, ipchainsMark); ok {
-			return decodeIPChains(entry, at)
+			return decodeIPChains(entry, p)
 		}
 	}
 	text, ok = bytes.CutPrefix(text, d.prefix)
 	if !ok {
-		return Packet{}, ErrNotOurs
+		return ErrNotOurs
 	}
 	text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " "), netfilterMark)
 	if !ok {
-		return Packet{}, ErrNotOurs
+		return ErrNotOurs
 	}
-	return decodeNetfilter(text, at)
+	return decodeNetfilter(text, p)
 }
 
 // custom is a log format given by the administrator.
@@ -120,10 +128,10 @@ func newCustom(expr string) (*custom, error) {
 	return c, nil
 }
 
-func (c *custom) decode(line []byte, at time.Time) (Packet, error) {
+func (c *custom) decode(line []byte, p *Packet) error {
 	m := c.re.FindSubmatchIndex(line)
 	if m == nil {
-		return Packet{}, ErrNotOurs
+		return ErrNotOurs
 	}
 	group := func(n int) []byte {
 		if n < 0 || m[2*n] < 0 {
@@ -131,10 +139,7 @@ func (c *custom) decode(line []byte, at time.Time) (Packet, error) {
 		}
 		return line[m[2*n]:m[2*n+1]]
 	}
-	p := Packet{At: at, Proto: TCP, Flags: SYN}
-	var okSrc, okDpt bool
-	p.Src, okSrc = parseAddr(group(c.src))
-	p.DstPort, okDpt = parsePort(group(c.dpt))
+	p.Proto, p.Flags = TCP, SYN
 	okSpt, okProto := true, true
 	if b := group(c.spt); b != nil {
 		p.SrcPort, okSpt = parsePort(b)
@@ -142,8 +147,11 @@ func (c *custom) decode(line []byte, at time.Time) (Packet, error) {
 	if b := group(c.proto); b != nil {
 		p.Proto, okProto = parseProto(b)
 	}
+	var okSrc, okDpt bool
+	p.Src, okSrc = parseAddr(group(c.src))
+	p.DstPort, okDpt = parsePort(group(c.dpt))
 	if !okSrc || !okDpt || !okSpt || !okProto {
-		return Packet{}, ErrMalformed
+		return ErrMalformed
 	}
-	return p, nil
+	return nil
 }

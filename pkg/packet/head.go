@@ -11,8 +11,9 @@ var kernelTag = []byte("kernel: ")
 // place and nowhere else: "sshd[1]: Invalid user kernel: DENY IN=…" is sshd's line.
 func (d *Decoder) cutHead(line []byte, now time.Time) (at time.Time, text []byte, ok bool) {
 	if d.head == HeadDmesg {
-		uptime, text, ok := cutUptime(line)
-		return d.boot.Add(uptime), text, ok
+		uptime, text := cutUptime(line)
+		at, ok = d.since(uptime)
+		return at, text, ok
 	}
 	at, text, ok = d.stamp(line, now)
 	if !ok {
@@ -30,36 +31,44 @@ func (d *Decoder) cutHead(line []byte, now time.Time) (at time.Time, text []byte
 	if !ok {
 		return at, nil, false
 	}
-	if _, rest, ok := cutUptime(text); ok {
-		text = rest
-	}
+	_, text = cutUptime(text)
 	return at, text, true
 }
 
-// cutUptime cuts "[ 1217.785741] ", the kernel's time since boot. A prefix in brackets, "[UFW BLOCK] ", is not one.
-func cutUptime(text []byte) (time.Duration, []byte, bool) {
+// cutUptime cuts "[ 1217.785741] ", the kernel's time since boot, and gives what is inside the brackets; nothing if
+// there is none. A prefix in brackets, "[UFW BLOCK] ", is not one.
+func cutUptime(text []byte) (uptime, rest []byte) {
 	if len(text) == 0 || text[0] != '[' {
-		return 0, nil, false
+		return nil, text
 	}
-	end := bytes.IndexByte(text, ']')
-	if end < 0 || end > 24 || end+1 >= len(text) || text[end+1] != ' ' {
-		return 0, nil, false
+	for i, c := range text[1:min(len(text), maxUptime)] {
+		switch {
+		case c >= '0' && c <= '9', c == '.', c == ' ':
+		case c == ']' && len(text) > i+2 && text[i+2] == ' ':
+			return text[1 : i+1], text[i+3:]
+		default:
+			return nil, text
+		}
 	}
-	inside := bytes.TrimLeft(text[1:end], " ")
-	dot := bytes.IndexByte(inside, '.')
-	if dot < 1 || dot > 10 {
-		return 0, nil, false
-	}
-	seconds, ok := parseDigits(inside[:dot])
-	fraction, okFraction := parseFraction(inside[dot+1:])
-	if !ok || !okFraction || seconds > maxUptime {
-		return 0, nil, false
-	}
-	return time.Duration(seconds)*time.Second + fraction, text[end+2:], true
+	return nil, text
 }
 
-// maxUptime is a hundred years in seconds, to keep time.Duration from wrapping.
-const maxUptime = 100 * 366 * 24 * 3600
+// maxUptime is longer than any time since boot is written.
+const maxUptime = 24
+
+// since gives the instant of a time since boot, "1217.785741".
+func (d *Decoder) since(uptime []byte) (time.Time, bool) {
+	whole, decimals, _ := bytes.Cut(bytes.TrimLeft(uptime, " "), []byte("."))
+	seconds, ok := parseDigits(whole)
+	fraction, okFraction := parseFraction(decimals)
+	if !ok || !okFraction || seconds > maxSeconds {
+		return time.Time{}, false
+	}
+	return d.boot.Add(time.Duration(seconds)*time.Second + fraction), true
+}
+
+// maxSeconds is a hundred years, to keep time.Duration from wrapping.
+const maxSeconds = 100 * 366 * 24 * 3600
 
 // stamp cuts a line's time stamp and the space behind it.
 func (d *Decoder) stamp(line []byte, now time.Time) (at time.Time, rest []byte, ok bool) {

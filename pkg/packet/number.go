@@ -20,30 +20,28 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 
 func parseIPv4(b []byte) (netip.Addr, bool) {
 	var octets [4]byte
-	field, value, digits := 0, 0, 0
-	for _, c := range b {
-		switch {
-		case c >= '0' && c <= '9':
-			if digits > 0 && value == 0 {
-				return netip.Addr{}, false // a leading zero: some read that as octal
-			}
-			value = 10*value + int(c-'0')
-			digits++
-			if value > 255 {
-				return netip.Addr{}, false
-			}
-		case c == '.' && digits > 0 && field < 3:
-			octets[field] = byte(value)
-			field, value, digits = field+1, 0, 0
-		default:
+	field, value, start := 0, 0, 0
+	for i, c := range b {
+		if digit := int(c) - '0'; digit >= 0 && digit <= 9 {
+			value = 10*value + digit
+			continue
+		}
+		if c != '.' || field == 3 || !isOctet(b[start:i], value) {
 			return netip.Addr{}, false
 		}
+		octets[field] = byte(value)
+		field, value, start = field+1, 0, i+1
 	}
-	if field != 3 || digits == 0 {
+	if field != 3 || !isOctet(b[start:], value) {
 		return netip.Addr{}, false
 	}
 	octets[3] = byte(value)
 	return netip.AddrFrom4(octets), true
+}
+
+// isOctet tells whether digits, of the given value, may stand in an IPv4 address. Some read a leading zero as octal.
+func isOctet(digits []byte, value int) bool {
+	return len(digits) >= 1 && len(digits) <= 3 && value <= 255 && (digits[0] != '0' || len(digits) == 1)
 }
 
 func parseAddrPort(b []byte) (netip.Addr, uint16, bool) {

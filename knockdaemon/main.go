@@ -1,0 +1,50 @@
+// Knockdaemon opens ports to those who knock: it follows the firewall's log and reads knocks from it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/daemon"
+	"github.com/portknock/knock/pkg/ui"
+)
+
+func main() {
+	command := ui.Command{
+		Name:     "knockdaemon",
+		Summary:  "open ports to those who knock",
+		Synopsis: "-log FILE -key-file FILE [flags]",
+		Flags:    config.FlagsOf(config.DaemonSettings()),
+		Do:       serve,
+		Stdout:   os.Stdout,
+	}
+	os.Exit(ui.Fail(os.Stderr, command.Name, command.Run(os.Args[1:])))
+}
+
+func serve(flags []ui.Given, args []string) error {
+	if len(args) > 0 {
+		return ui.Usage(fmt.Errorf("%q is one argument too many: this command takes flags only", args[0]))
+	}
+	c, err := config.LoadDaemon(flags, os.Getenv)
+	if err != nil {
+		return err
+	}
+	if c.Replay != "" {
+		return daemon.Replay(c, os.Stdin, os.Stdout)
+	}
+	log := daemon.NewLog(c, os.Stderr)
+	for _, w := range c.Warnings {
+		log.Warn(w)
+	}
+	d, err := daemon.New(c, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return d.Run(ctx)
+}

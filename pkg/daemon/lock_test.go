@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestLockKeepsASecondOut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pidFile := filepath.Join(dir, "pid")
+	first := load(t, "-log=l", "-state-dir="+filepath.Join(dir, "a"), "-pid-file="+pidFile)
+	release, err := lock(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := fmt.Sprintf("%d\n", os.Getpid())
+	if got, err := os.ReadFile(pidFile); string(got) != pid || err != nil {
+		t.Errorf("the pid file holds %q, %v", got, err)
+	}
+	for name, second := range map[string][]string{
+		"the same state": {"-log=l", "-state-dir=" + filepath.Join(dir, "a")},
+		"the same pid":   {"-log=l", "-state-dir=" + filepath.Join(dir, "b"), "-pid-file=" + pidFile},
+	} {
+		path := map[string]string{"the same state": filepath.Join(dir, "a", "lock"), "the same pid": pidFile}[name]
+		want := fmt.Sprintf("another knockdaemon (process %d) holds %q", os.Getpid(), path)
+		if _, err := lock(load(t, second...)); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", name, err, want)
+		}
+	}
+	if got, err := os.ReadFile(pidFile); string(got) != pid || err != nil {
+		t.Errorf("after the second the pid file holds %q, %v", got, err)
+	}
+	release()
+	if _, err := os.Stat(pidFile); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pid file is still there: %v", err)
+	}
+	release, err = lock(first)
+	if err != nil {
+		t.Fatalf("after the first has left: %v", err)
+	}
+	release()
+}
+
+// A file that a killed daemon left is no lock.
+func TestLockTakesOverWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pidFile := filepath.Join(dir, "pid")
+	if err := os.WriteFile(pidFile, []byte("4194304999\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	release, err := lock(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+pidFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if got, _ := os.ReadFile(pidFile); string(got) != fmt.Sprintf("%d\n", os.Getpid()) {
+		t.Errorf("the pid file holds %q", got)
+	}
+}
+
+func TestLockFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	victim, link := filepath.Join(dir, "victim"), filepath.Join(dir, "pid")
+	if err := os.WriteFile(victim, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+link)); err == nil {
+		t.Error("no error")
+	}
+	if got, _ := os.ReadFile(victim); string(got) != "precious" {
+		t.Errorf("the file behind the link holds %q", got)
+	}
+}

@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// NewLog makes the daemon's own log as c asks for it.
+func NewLog(c *config.Daemon, w io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(w)
+	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
+	if c.Output == config.OutputJSON {
+		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+	}
+	switch {
+	case c.Debug:
+		log.SetLevel(logrus.DebugLevel)
+	case c.Quiet:
+		log.SetLevel(logrus.WarnLevel)
+	}
+	return log
+}
+
+// reportRule logs a change of a rule.
+func (d *Daemon) reportRule(e lease.Event) {
+	log := d.log.WithFields(logrus.Fields{"ip": e.Rule.Src.String(), "port": e.Rule.Port})
+	switch e.Kind {
+	case lease.Failed:
+		log.WithError(e.Err).Error("rule not removed, will try again")
+	case lease.Opened, lease.Refreshed:
+		until := "no limit"
+		if !e.Until.IsZero() {
+			until = e.Until.Format(time.RFC3339)
+		}
+		log.WithField("until", until).Info("rule " + e.Kind)
+	default:
+		log.Info("rule " + e.Kind)
+	}
+}
+
+// reportStart logs that from now on knocks are seen.
+func (d *Daemon) reportStart() {
+	d.log.WithFields(logrus.Fields{"log": d.config.Log, "version": ui.Version()}).Info("watching")
+}
+
+// reportSource logs what became of the log file. Only what comes with an error needs a look.
+func (d *Daemon) reportSource(msg string, err error) {
+	log := d.log.WithField("log", d.config.Log)
+	if err != nil {
+		log.WithError(err).Warn(msg)
+		return
+	}
+	log.Info(msg)
+}
+
+// logCounts says what was seen.
+func (d *Daemon) logCounts(level logrus.Level, msg string) {
+	s := d.pipeline.tracker.Stats()
+	d.log.WithFields(logrus.Fields{
+		"lines": d.pipeline.lines, "packets": d.pipeline.packets, "old": d.old.count,
+		"knock_syns": s.Queued + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
+		"sources": s.Queues, "sources_dropped": fmt.Sprintf("%d timed out, %d for want of room", s.Expired, s.Evicted),
+	}).Log(level, msg)
+}

@@ -1,0 +1,166 @@
+package daemon
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/source"
+)
+
+// Replay reads the log that c.Replay names (-: in) to its end and writes to out one line for each knock that it
+// holds, and a summary. It asks neither the clock nor the firewall: the time is what the lines' stamps say.
+func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
+	if c.Replay != "-" {
+		f, err := os.Open(c.Replay)
+		if err != nil {
+			return fmt.Errorf("failed to open the log: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	buffered := bufio.NewWriter(out)
+	r := &replay{report: textReport(buffered)}
+	if c.Output == config.OutputJSON {
+		r.report = jsonReport(buffered)
+	}
+	var err error
+	if r.pipeline, err = newPipeline(c, time.Unix(0, 0), r.decide); err != nil {
+		return err
+	}
+	if err := r.run(in); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+type replay struct {
+	*pipeline
+	now    time.Time // the stamp of the packet that the tracker is looking at
+	knocks uint64
+	report func(any) error
+	err    error // the first of report
+}
+
+// run decodes the lines in one goroutine and tracks their packets in another.
+func (r *replay) run(in io.Reader) error {
+	began := time.Now()
+	batches, empty := make(chan []packet.Packet, 4), make(chan []packet.Packet, 4)
+	var readErr error
+	go func() {
+		defer close(batches)
+		readErr = r.read(in, began, batches, empty)
+	}()
+	for batch := range batches {
+		for _, pkt := range batch {
+			r.now = pkt.At
+			r.tracker.Observe(pkt, r.now)
+		}
+		select {
+		case empty <- batch[:0]:
+		default:
+		}
+	}
+	if readErr != nil {
+		return fmt.Errorf("failed to read the log: %w", readErr)
+	}
+	r.tell(replaySummary{r.lines, r.packets, r.knocks, time.Since(began).Seconds()})
+	if r.err != nil {
+		return fmt.Errorf("failed to write: %w", r.err)
+	}
+	return nil
+}
+
+// read sends the packets of the lines of in, in batches that it takes from empty if it can. The clock starts at now and from then on shows the last stamp.
+func (r *replay) read(in io.Reader, now time.Time, batches chan<- []packet.Packet, empty <-chan []packet.Packet) error {
+	const size = 512
+	batch := make([]packet.Packet, 0, size)
+	err := source.Read(in, func(line []byte) {
+		pkt, ok := r.decode(line, now)
+		if !ok {
+			return
+		}
+		if pkt.At.IsZero() {
+			pkt.At = now
+		}
+		now = pkt.At
+		if batch = append(batch, pkt); len(batch) == size {
+			batches <- batch
+			select {
+			case batch = <-empty:
+			default:
+				batch = make([]packet.Packet, 0, size)
+			}
+		}
+	})
+	batches <- batch
+	return err
+}
+
+func (r *replay) decide(d decision) {
+	r.knocks++
+	r.tell(newReplayedKnock(r.now, d))
+}
+
+func (r *replay) tell(v any) {
+	if err := r.report(v); err != nil && r.err == nil {
+		r.err = err
+	}
+}
+
+// A replayedKnock is a decision as the replay writes it.
+type replayedKnock struct {
+	At      time.Time  `json:"at"`
+	Src     netip.Addr `json:"src"`
+	Action  string     `json:"action"` // open, close
+	IP      netip.Addr `json:"ip"`
+	Port    uint8      `json:"port"`
+	Minutes uint8      `json:"minutes"` // 0: no limit, or to be closed
+	Allowed bool       `json:"allowed"`
+	Refusal string     `json:"refusal,omitempty"`
+
+	payload knock.Payload
+}
+
+func newReplayedKnock(at time.Time, d decision) replayedKnock {
+	k := replayedKnock{at, d.src, "open", d.payload.IP, d.payload.Port, d.payload.Time, d.refusal == "", d.refusal, d.payload}
+	if d.payload.Time == knock.Close {
+		k.Action, k.Minutes = "close", 0
+	}
+	return k
+}
+
+func (k replayedKnock) String() string {
+	verdict := "allowed"
+	if !k.Allowed {
+		verdict = "refused: " + k.Refusal
+	}
+	return fmt.Sprintf("%s %s: %s: %s", k.At.Format(time.RFC3339), k.Src, k.payload, verdict)
+}
+
+type replaySummary struct {
+	Lines   uint64  `json:"lines"`
+	Packets uint64  `json:"packets"`
+	Knocks  uint64  `json:"knocks"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (s replaySummary) String() string {
+	return fmt.Sprintf("%d lines, %d packets, %d knocks, %.3f s", s.Lines, s.Packets, s.Knocks, s.Seconds)
+}
+
+func textReport(w io.Writer) func(any) error {
+	return func(v any) error { _, err := fmt.Fprintln(w, v); return err }
+}
+
+func jsonReport(w io.Writer) func(any) error {
+	e := json.NewEncoder(w)
+	return func(v any) error { return e.Encode(v) }
+}
