@@ -72,7 +72,7 @@ func (d *Daemon) settings() []Setting {
 		confSetting("/etc/knockdaemon.conf, if it is there"),
 		setting("log", "follow the firewall's log in `FILE`", name(&d.Log)),
 		setting("log-prefix", "the firewall's log `PREFIX`; may be empty (default: DENY)", text(&d.Lines.Prefix)),
-		setting("log-head", "what each line begins with: `syslog`, dmesg or ulogd", oneOf(&d.Lines.Head, packet.HeadSyslog, packet.HeadDmesg, packet.HeadUlogd)),
+		setting("log-head", "the `HEAD` that each line begins with: syslog, dmesg or ulogd (default: syslog)", oneOf(&d.Lines.Head, packet.HeadSyslog, packet.HeadDmesg, packet.HeadUlogd)),
 		setting("log-regexp", "a regular `EXPRESSION` for any other log, with groups named src and dpt, perhaps spt and proto", d.setRegexp),
 		setting("line-age", "ignore lines stamped more than this many `SECONDS` from now (default: 60)", duration(&d.LineAge, time.Second, "seconds", 1, 86400)),
 	}
@@ -90,7 +90,7 @@ func (d *Daemon) settings() []Setting {
 		setting("iptables", "the iptables `PROGRAM` (default: iptables)", name(&d.Iptables)),
 		setting("state-dir", "keep state in `DIRECTORY` (default: /var/lib/knockdaemon)", name(&d.StateDir)),
 		setting("pid-file", "write the process's number to `FILE`", name(&d.PidFile)),
-		setting("output", "how to write the daemon's own log: `text` or json", oneOf(&d.Output, OutputText, OutputJSON)),
+		setting("output", "the `FORMAT` of the daemon's own log: text or json (default: text)", oneOf(&d.Output, OutputText, OutputJSON)),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
 		flagOnly("replay", "read the log in `FILE` (-: standard input) to its end, say what each knock would have done, and leave", name(&d.Replay)),
 	}...)

@@ -30,32 +30,53 @@ type Command struct {
 	Stdout   io.Writer // for -h and -version
 }
 
+const helpTemplate = `{{.Name}}: {{.Usage}}
+
+usage: {{.UsageText}}
+
+{{range .VisibleFlags}}  {{.}}
+{{end}}`
+
 // Run does what args, without the program's name, ask for. A wrong flag is an error of wrong use.
 func (c Command) Run(args []string) error {
-	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "say which version this is"}
-	cli.HelpFlag = &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this"}
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "say which version this is", DisableDefaultText: true}
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", DisableDefaultText: true}
 	app := &cli.App{
-		Name:            c.Name,
-		Usage:           c.Summary,
-		UsageText:       c.Name + " " + c.Synopsis,
-		Version:         Version(),
-		HideHelpCommand: true,
-		Flags:           c.cliFlags(),
-		Writer:          c.Stdout,
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return Usage(c.explain(err)) },
-		ExitErrHandler:  func(*cli.Context, error) {}, // who called Run says what went wrong, and exits
+		Name:                  c.Name,
+		Usage:                 c.Summary,
+		UsageText:             c.Name + " " + c.Synopsis,
+		CustomAppHelpTemplate: helpTemplate,
+		Version:               Version(),
+		HideHelpCommand:       true,
+		Flags:                 c.cliFlags(),
+		Writer:                c.Stdout,
+		OnUsageError:          func(_ *cli.Context, err error, _ bool) error { return Usage(c.explain(err)) },
+		ExitErrHandler:        func(*cli.Context, error) {}, // who called Run says what went wrong, and exits
 		Action: func(ctx *cli.Context) error {
 			return c.Do(c.given(ctx), ctx.Args().Slice())
 		},
 	}
-	return app.Run(append([]string{c.Name}, FlagsFirst(args, c.isBool)...))
+	return app.Run(append([]string{c.Name}, withoutTopic(flagsFirst(args, c.isBool))...))
+}
+
+// withoutTopic leaves only the wish for help where there is one: cli takes what stands beside it for a topic.
+func withoutTopic(args []string) []string {
+	for _, arg := range args {
+		switch arg {
+		case "-h", "--h", "-help", "--help":
+			return []string{arg}
+		case "--":
+			return args
+		}
+	}
+	return args
 }
 
 func (c Command) cliFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range c.Flags {
 		if f.Bool {
-			flags = append(flags, &cli.BoolFlag{Name: f.Name, Usage: f.Usage})
+			flags = append(flags, &cli.BoolFlag{Name: f.Name, Usage: f.Usage, DisableDefaultText: true})
 		} else {
 			flags = append(flags, &cli.StringFlag{Name: f.Name, Usage: f.Usage})
 		}
@@ -101,4 +122,34 @@ func (c Command) explain(err error) error {
 		return fmt.Errorf("flag -%s needs a value", name)
 	}
 	return err
+}
+
+// flagsFirst puts the flags among args, which do not include the program's name, before the other arguments. isBool
+// tells whether a flag takes no value. What follows "--" is no flag.
+func flagsFirst(args []string, isBool func(name string) bool) []string {
+	var flags, rest []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			rest = append(rest, args[i+1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			rest = append(rest, arg)
+			continue
+		}
+		flags = append(flags, arg)
+		name := strings.TrimLeft(arg, "-")
+		if strings.Contains(name, "=") || isBool(name) {
+			continue
+		}
+		if i++; i == len(args) {
+			return flags // its value is missing, which whoever parses the flags says
+		}
+		flags = append(flags, args[i])
+	}
+	if len(rest) == 0 {
+		return flags
+	}
+	return append(append(flags, "--"), rest...)
 }

@@ -83,30 +83,3 @@ func Version() string {
 	}
 	return "development"
 }
-
-// FlagsFirst puts the flags among args, which do not include the program's name, before the other arguments. isBool
-// tells whether a flag takes no value. What follows "--" is no flag.
-func FlagsFirst(args []string, isBool func(name string) bool) []string {
-	var flags, rest []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		if arg == "--" {
-			rest = append(rest, args[i+1:]...)
-			break
-		}
-		if len(arg) < 2 || arg[0] != '-' {
-			rest = append(rest, arg)
-			continue
-		}
-		flags = append(flags, arg)
-		name := strings.TrimLeft(arg, "-")
-		if !strings.Contains(name, "=") && !isBool(name) && i+1 < len(args) {
-			i++
-			flags = append(flags, args[i])
-		}
-	}
-	if len(rest) == 0 {
-		return flags
-	}
-	return append(append(flags, "--"), rest...)
-}
