@@ -77,11 +77,11 @@ func bootTime() time.Time {
 
 // Run works until ctx ends; then it takes all rules and the jump out of the firewall and returns nil.
 func (d *Daemon) Run(ctx context.Context) (err error) {
-	release, err := lock(d.config)
+	locks, err := takeLocks(d.config)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer locks.release()
 	if err := d.leases.Start(ctx); err != nil {
 		if errors.Is(err, firewall.ErrNotPermitted) {
 			err = ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN")
@@ -97,6 +97,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")
 	}()
+	if err := locks.announce(); err != nil {
+		return err
+	}
 	return d.follower.Run(ctx, d.line)
 }
 

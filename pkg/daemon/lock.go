@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,41 +15,43 @@ import (
 	"github.com/portknock/knock/pkg/config"
 )
 
-// lockFile makes path the lock of this process and writes its number into it. It is an error if another process has
-// it. The lock goes with the process, however that ends; release also removes the file.
-func lockFile(path string, mode os.FileMode) (release func(), err error) {
-	f, err := openLocked(path, mode)
-	if err != nil {
-		return nil, err
-	}
-	if err = f.Truncate(0); err == nil {
-		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("failed to write %q: %w", path, err)
-	}
-	return func() {
-		os.Remove(path) // while it is locked, so that no successor's is removed
-		f.Close()
-	}, nil
+// A lock is a file that at most one process holds. It goes with the process, however that ends.
+type lock struct{ *os.File }
+
+// release gives the lock up and removes its file.
+func (l lock) release() {
+	os.Remove(l.Name()) // while it is locked, so that no successor's is removed
+	l.Close()
 }
 
-func openLocked(path string, mode os.FileMode) (*os.File, error) {
+// sign writes this process's number into the file.
+func (l lock) sign() error {
+	err := l.Truncate(0)
+	if err == nil {
+		_, err = l.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("failed to write %q: %w", l.Name(), err)
+	}
+	return nil
+}
+
+// lockFile locks the file at path, which is made if need be. It is an error if another process has it.
+func lockFile(path string, mode os.FileMode) (lock, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, mode)
 		if err != nil {
-			return nil, fmt.Errorf("failed to open %q: %w", path, err)
+			return lock{}, fmt.Errorf("failed to open %q: %w", path, err)
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			defer f.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, fmt.Errorf("another knockdaemon%s holds %q", holder(f), path)
+				return lock{}, fmt.Errorf("another knockdaemon%s holds %q", holder(f), path)
 			}
-			return nil, fmt.Errorf("failed to lock %q: %w", path, err)
+			return lock{}, fmt.Errorf("failed to lock %q: %w", path, err)
 		}
 		if stillAt(path, f) {
-			return f, nil
+			return lock{f}, f.Truncate(0) // a number left by one that was killed is nobody's
 		}
 		f.Close() // the one who held it has just removed it: a lock on that file keeps nobody out
 	}
@@ -72,30 +76,57 @@ func holder(f *os.File) string {
 	return " (process " + pid + ")"
 }
 
-// lock takes the state directory, made if need be, and the pid file, if there is to be one. A daemon that only says
-// what it would do leaves the state alone.
-func lock(c *config.Daemon) (release func(), err error) {
-	release = func() {}
-	take := func(path string, mode os.FileMode) error {
-		releaseOne, err := lockFile(path, mode)
-		if err == nil {
-			before := release
-			release = func() { releaseOne(); before() }
+// locks are what keeps a second daemon away.
+type locks struct {
+	held []lock
+	pid  lock // its number is not yet in it; nil File: there is no pid file
+}
+
+// takeLocks locks the state directory, made if need be, and the pid file, if there is to be one. A daemon that only
+// says what it would do leaves the state alone.
+func takeLocks(c *config.Daemon) (l *locks, err error) {
+	l = new(locks)
+	defer func() {
+		if err != nil {
+			l.release()
 		}
-		return err
-	}
+	}()
 	if !c.Test {
-		if err = os.MkdirAll(c.StateDir, 0o700); err != nil {
-			return nil, fmt.Errorf("failed to make the state directory: %w", err)
+		if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+			return l, fmt.Errorf("failed to make the state directory: %w", err)
 		}
-		err = take(filepath.Join(c.StateDir, "lock"), 0o600)
+		state, err := l.take(filepath.Join(c.StateDir, "lock"), 0o600)
+		if err != nil {
+			return l, err
+		}
+		if err := state.sign(); err != nil {
+			return l, err
+		}
 	}
-	if err == nil && c.PidFile != "" {
-		err = take(c.PidFile, 0o644)
+	if c.PidFile != "" {
+		l.pid, err = l.take(c.PidFile, 0o644)
 	}
-	if err != nil {
-		release()
-		return nil, err
+	return l, err
+}
+
+func (l *locks) take(path string, mode os.FileMode) (lock, error) {
+	one, err := lockFile(path, mode)
+	if err == nil {
+		l.held = append(l.held, one)
 	}
-	return release, nil
+	return one, err
+}
+
+// announce writes the pid file: who waits for a number in it waits for a daemon that is at work.
+func (l *locks) announce() error {
+	if l.pid.File == nil {
+		return nil
+	}
+	return l.pid.sign()
+}
+
+func (l *locks) release() {
+	for _, one := range slices.Backward(l.held) {
+		one.release()
+	}
 }

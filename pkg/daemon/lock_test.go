@@ -13,8 +13,14 @@ func TestLockKeepsASecondOut(t *testing.T) {
 	dir := t.TempDir()
 	pidFile := filepath.Join(dir, "pid")
 	first := load(t, "-log=l", "-state-dir="+filepath.Join(dir, "a"), "-pid-file="+pidFile)
-	release, err := lock(first)
+	held, err := takeLocks(first)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(pidFile); len(got) != 0 || err != nil {
+		t.Errorf("before it is announced the pid file holds %q, %v", got, err)
+	}
+	if err := held.announce(); err != nil {
 		t.Fatal(err)
 	}
 	pid := fmt.Sprintf("%d\n", os.Getpid())
@@ -27,22 +33,22 @@ func TestLockKeepsASecondOut(t *testing.T) {
 	} {
 		path := map[string]string{"the same state": filepath.Join(dir, "a", "lock"), "the same pid": pidFile}[name]
 		want := fmt.Sprintf("another knockdaemon (process %d) holds %q", os.Getpid(), path)
-		if _, err := lock(load(t, second...)); err == nil || err.Error() != want {
+		if _, err := takeLocks(load(t, second...)); err == nil || err.Error() != want {
 			t.Errorf("%s: error %v, want %s", name, err, want)
 		}
 	}
 	if got, err := os.ReadFile(pidFile); string(got) != pid || err != nil {
 		t.Errorf("after the second the pid file holds %q, %v", got, err)
 	}
-	release()
+	held.release()
 	if _, err := os.Stat(pidFile); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pid file is still there: %v", err)
 	}
-	release, err = lock(first)
+	held, err = takeLocks(first)
 	if err != nil {
 		t.Fatalf("after the first has left: %v", err)
 	}
-	release()
+	held.release()
 }
 
 // A file that a killed daemon left is no lock.
@@ -53,11 +59,14 @@ func TestLockTakesOverWhatWasLeft(t *testing.T) {
 	if err := os.WriteFile(pidFile, []byte("4194304999\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	release, err := lock(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+pidFile))
+	held, err := takeLocks(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+pidFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
+	defer held.release()
+	if err := held.announce(); err != nil {
+		t.Fatal(err)
+	}
 	if got, _ := os.ReadFile(pidFile); string(got) != fmt.Sprintf("%d\n", os.Getpid()) {
 		t.Errorf("the pid file holds %q", got)
 	}
@@ -73,7 +82,7 @@ func TestLockFollowsNoLink(t *testing.T) {
 	if err := os.Symlink(victim, link); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lock(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+link)); err == nil {
+	if _, err := takeLocks(load(t, "-log=l", "-state-dir="+dir, "-pid-file="+link)); err == nil {
 		t.Error("no error")
 	}
 	if got, _ := os.ReadFile(victim); string(got) != "precious" {

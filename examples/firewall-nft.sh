@@ -1,0 +1,140 @@
+#!/bin/bash
+# The firewall of firewall.sh, for a host that uses nft and not iptables: what
+# comes in is dropped, and the knocks are written to the kernel's log.
+#
+# It adds tables and touches none: what your own tables drop stays dropped, also
+# for those who have knocked. knockdaemon opens ports with iptables (today's, which
+# is iptables-nft), and in nft no accept undoes a drop of another chain at the same
+# hook. So the last word is iptables' own: "ip filter", chain INPUT. It holds one
+# rule, that iptables can read too, or it would refuse the table: what "ip knock"
+# has marked just before is accepted. The mark is one bit, cleared first.
+# IPv6 gets the same rules, without the log (a knock is IPv4): it would be a way
+# around the closed IPv4 ports otherwise. With -4 it is left as it is.
+set -eu
+
+ports=745-1000 # the knock ports: knockdaemon's port-min, and 255 more
+
+usage() {
+	cat <<-EOF
+		usage: firewall-nft.sh [-k PORT[,PORT...]] [-t SECONDS] [-p PREFIX] [-4] [-n]
+		  -k  TCP ports that stay open to everybody, 22 to begin with, say (none)
+		  -t  take the rules back unless they are confirmed within SECONDS (60)
+		  -p  the log prefix, as knockdaemon's -log-prefix ('DENY ')
+		  -4  leave IPv6 as it is
+		  -n  print the rules, change nothing
+	EOF
+}
+
+die() {
+	echo "firewall-nft.sh: error: $1" >&2
+	exit "${2:-1}"
+}
+
+# rules4: the log has no limit, for one knock that is not logged spoils the whole
+# sequence; and the drop after it keeps other rules from answering a knock.
+rules4() {
+	cat <<EOF
+# IPv4
+table ip knock {
+	chain pass {
+		meta mark set meta mark | 0x02000000
+	}
+	chain input {
+		type filter hook input priority filter - 1; policy accept;
+		meta mark set meta mark & 0xfdffffff
+		iif lo goto pass
+		ct state established,related goto pass
+		icmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } goto pass
+		${keep:+tcp dport { $keep \} goto pass}
+		tcp dport $ports tcp flags & (fin | syn | rst | ack) == syn log prefix "$prefix" level info
+		tcp dport $ports drop
+	}
+}
+EOF
+}
+
+rules_filter() {
+	cat <<EOF
+table ip filter {
+	chain INPUT {
+		type filter hook input priority filter; policy drop;
+		meta mark & 0x02000000 == 0x02000000 accept
+	}
+}
+EOF
+}
+
+# rules6 keeps what IPv6 itself needs: the errors, neighbours and routers,
+# multicast listeners, the answers of a DHCP server.
+rules6() {
+	cat <<EOF
+# IPv6
+table ip6 knock {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		iif lo accept
+		ct state established,related accept
+		icmpv6 type { 1-4, 128, 130-136, 143 } accept
+		ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+		${keep:+tcp dport { $keep \} accept}
+	}
+}
+EOF
+}
+
+# add TABLE RULES adds one table to what will be tried and taken back.
+add() {
+	if nft list table "$1" >/dev/null 2>&1; then
+		die "table $1 is there already: if an earlier run made it, 'nft delete table $1' takes it away; if iptables did, use firewall.sh"
+	fi
+	"$2" >>"$dir/new"
+	# Added first, so that taking it away twice is no error.
+	echo "nft 'add table $1; delete table $1'" >>"$dir/back"
+}
+
+# check_ports refuses what is no list of ports, and knock ports: one that is
+# open would answer.
+check_ports() {
+	local port
+	[[ $keep =~ ^[0-9]{1,5}(,[0-9]{1,5})*$ ]] || die "-k takes TCP ports separated by commas, not '$keep'" 2
+	for port in ${keep//,/ }; do
+		((10#$port >= 1 && 10#$port <= 65535)) || die "port $port is out of range: 1 to 65535" 2
+		((10#$port < ${ports%-*} || 10#$port > ${ports#*-})) ||
+			die "port $port is a knock port ($ports): change port-min in knockdaemon.conf and 'ports' in this script" 2
+	done
+}
+
+keep='' seconds=60 prefix='DENY ' version6=true print=false
+while getopts :k:t:p:4nh option; do
+	case $option in
+	k) keep=$OPTARG && check_ports ;;
+	t) seconds=$OPTARG ;;
+	p) prefix=$OPTARG ;;
+	4) version6=false ;;
+	n) print=true ;;
+	h) usage && exit ;;
+	*) die "wrong use of -$OPTARG: see firewall-nft.sh -h" 2 ;;
+	esac
+done
+[ "$OPTIND" -gt $# ] || die "unexpected argument '${!OPTIND}': see firewall-nft.sh -h" 2
+[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t takes seconds, 1 to 99999, not '$seconds'" 2
+[[ $prefix =~ ^[A-Za-z0-9_:./\ -]{1,29}$ ]] || die "-p takes 1 to 29 letters, digits, spaces and any of _:./-, not '$prefix'" 2
+
+dir=$(mktemp -d "${TMPDIR:-/var/tmp}/firewall.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+nft list ruleset >"$dir/before" || die 'failed to read the present rules with nft: run as root, with nftables installed'
+add 'ip knock' rules4
+add 'ip filter' rules_filter
+if ! $version6; then
+	echo 'IPv6 is left as it is: a port closed here may be open there (see nft list ruleset).' >&2
+elif [ -e /proc/net/if_inet6 ]; then
+	add 'ip6 knock' rules6
+fi
+if $print; then
+	cat "$dir/new"
+	exit
+fi
+echo "nft -f '$dir/new'" >"$dir/apply"
+# shellcheck source=/dev/null
+. "$(dirname "$0")/trial.sh"
+trial "$dir" "$seconds"
