@@ -16,8 +16,14 @@ type IPTables struct {
 	chain string
 	run   runFunc
 
-	// mu keeps a look at the kernel and the change that follows together.
+	// mu keeps a look at the kernel and the change that follows together, and
+	// guards maybe.
 	mu sync.Mutex
+	// maybe are the rules that the kernel may hold: those it listed and those
+	// that were added since. Nobody else adds a rule with our comment, so any
+	// other needs no look before it is added, and a port opens the sooner.
+	// Nil: the kernel has not been asked yet.
+	maybe map[Rule]bool
 }
 
 var _ Backend = (*IPTables)(nil)
@@ -50,8 +56,12 @@ func (t *IPTables) Setup(ctx context.Context) error {
 
 func (t *IPTables) setup(ctx context.Context) error {
 	lines, err := t.listing(ctx)
-	if err != nil || t.chain == input {
+	if err != nil {
 		return err
+	}
+	t.remember(lines)
+	if t.chain == input {
+		return nil
 	}
 	made, jumped := false, false
 	for _, l := range lines {
@@ -71,6 +81,25 @@ func (t *IPTables) setup(ctx context.Context) error {
 	return nil
 }
 
+// remember keeps which rules of ours a listing shows.
+func (t *IPTables) remember(lines []line) {
+	t.maybe = make(map[Rule]bool)
+	for _, r := range t.rules(lines) {
+		t.maybe[r] = true
+	}
+}
+
+// rules picks our rules out of a listing.
+func (t *IPTables) rules(lines []line) []Rule {
+	var rules []Rule
+	for _, l := range lines {
+		if r, ok := l.rule(); ok && l.in(t.chain) {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
 // listing reads the filter table; of INPUT alone when the rules go there. Our
 // chain alone is not asked for: the nf_tables variant calls a chain that is not
 // there incompatible.
@@ -83,8 +112,8 @@ func (t *IPTables) listing(ctx context.Context) ([]line, error) {
 	return parseListing(out), err
 }
 
-// Add is [Backend.Add]. It takes two runs of the program. If somebody has
-// removed the chain meanwhile it is made again.
+// Add is [Backend.Add]. It takes one run of the program, or two for a rule that
+// may be there. If somebody has removed the chain meanwhile it is made again.
 func (t *IPTables) Add(ctx context.Context, r Rule) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,17 +127,22 @@ func (t *IPTables) add(ctx context.Context, r Rule) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	_, err := t.run(ctx, checkArgs(t.chain, r)...)
-	if err == nil || !absent(err) {
-		return err
+	if t.maybe == nil || t.maybe[r] {
+		_, err := t.run(ctx, checkArgs(t.chain, r)...)
+		if err == nil || !absent(err) {
+			return err
+		}
+	} else {
+		t.maybe[r] = true // also if the run fails: it may have done its work
 	}
-	_, err = t.run(ctx, insertArgs(t.chain, r)...)
+	_, err := t.run(ctx, insertArgs(t.chain, r)...)
 	if !absent(err) {
 		return err
 	}
 	if err := t.setup(ctx); err != nil {
 		return err
 	}
+	t.maybe[r] = true
 	_, err = t.run(ctx, insertArgs(t.chain, r)...)
 	return err
 }
@@ -130,6 +164,7 @@ func (t *IPTables) delete(ctx context.Context, r Rule) error {
 	for range maxDuplicates {
 		_, err := t.run(ctx, deleteArgs(t.chain, r)...)
 		if absent(err) {
+			delete(t.maybe, r)
 			return nil
 		}
 		if err != nil {
@@ -148,13 +183,7 @@ func (t *IPTables) List(ctx context.Context) ([]Rule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to list chain %q: %w", t.chain, err)
 	}
-	var rules []Rule
-	for _, l := range lines {
-		if r, ok := l.rule(); ok && l.in(t.chain) {
-			rules = append(rules, r)
-		}
-	}
-	return rules, nil
+	return t.rules(lines), nil
 }
 
 // Teardown is [Backend.Teardown].

@@ -104,6 +104,28 @@ func TestIPTablesRuns(t *testing.T) {
 		"add takes two runs": {do: add, script: []run{{args: "-C KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}}},
 		"add straight": {chain: "INPUT", do: add, script: []run{
 			{args: "-C INPUT" + spec, code: 1, stderr: badRule}, {args: "-I INPUT" + spec}}},
+		"add after setup takes one run": {do: all(setup, add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec}}},
+		"add what setup found": {do: all(setup, add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n-A KNOCK" + spec + "\n"}, {args: "-C KNOCK" + spec}}},
+		"add what setup found straight": {chain: "INPUT", do: all(setup, add), script: []run{
+			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + spec + "\n"}, {args: "-C INPUT" + spec}}},
+		"add again looks first": {do: all(setup, add, add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec}, {args: "-C KNOCK" + spec}}},
+		"add after a failure looks first": {do: all(setup, failing(add), add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec, code: 4, stderr: locked},
+			{args: "-C KNOCK" + spec}}},
+		"add after a delete takes one run": {do: all(setup, add, del, add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec},
+			{args: "-D KNOCK" + spec}, {args: "-D KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}}},
+		"add after a failing delete looks first": {do: all(setup, add, failing(del), add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec},
+			{args: "-D KNOCK" + spec, code: 4, stderr: locked}, {args: "-C KNOCK" + spec}}},
+		"add again after the chain was gone looks first": {do: all(setup, add, add), script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"},
+			{args: "-I KNOCK" + spec, code: 1, stderr: noChain},
+			{args: "-S", stdout: builtin}, {args: "-N KNOCK"}, {args: "-I INPUT 1" + jump}, {args: "-I KNOCK" + spec},
+			{args: "-C KNOCK" + spec}}},
 		"add what is there": {do: add, script: []run{{args: "-C KNOCK" + spec}}},
 		"add with the chain gone": {do: add, script: []run{
 			{args: "-C KNOCK" + spec, code: 1, stderr: badRule},
@@ -165,6 +187,28 @@ func TestIPTablesRuns(t *testing.T) {
 			}
 			done()
 		})
+	}
+}
+
+// all does one thing after another, until one fails.
+func all(steps ...func(*IPTables) error) func(*IPTables) error {
+	return func(f *IPTables) error {
+		for _, do := range steps {
+			if err := do(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// failing turns failure into success, and the other way round.
+func failing(do func(*IPTables) error) func(*IPTables) error {
+	return func(f *IPTables) error {
+		if do(f) == nil {
+			return errors.New("it did not fail")
+		}
+		return nil
 	}
 }
 
