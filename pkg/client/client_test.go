@@ -182,12 +182,15 @@ func TestOwnAddress(t *testing.T) {
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{
-		"nosuch.invalid": `unknown host "nosuch.invalid"`,
-		"::1":            `"::1" has only IPv6 addresses, and a knock goes over IPv4`,
-		"1.2.3.4.5":      `unknown host "1.2.3.4.5"`,
-		"300.1.1.1":      `unknown host "300.1.1.1"`,
-		"a b":            `unknown host "a b"`,
-		"240.0.0.1\n":    `unknown host "240.0.0.1\n"`,
+		"nosuch.invalid":  `unknown host "nosuch.invalid"`,
+		"::1":             `"::1" has only IPv6 addresses, and a knock goes over IPv4`,
+		"1.2.3.4.5":       `unknown host "1.2.3.4.5"`,
+		"300.1.1.1":       `unknown host "300.1.1.1"`,
+		"0.0.0.0":         `0.0.0.0 is not the address of a host`,
+		"224.0.0.1":       `224.0.0.1 is not the address of a host`,
+		"255.255.255.255": `255.255.255.255 is not the address of a host`,
+		"a b":             `unknown host "a b"`,
+		"240.0.0.1\n":     `unknown host "240.0.0.1\n"`,
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()

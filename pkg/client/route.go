@@ -42,10 +42,18 @@ func lookUp(ctx context.Context, host string) (netip.Addr, error) {
 	}
 	for _, addr := range addrs {
 		if addr = addr.Unmap(); addr.Is4() {
-			return addr, nil
+			return addr, checkHost(addr)
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("%q has only IPv6 addresses, and a knock goes over IPv4", host)
+}
+
+// checkHost refuses addresses that are not one host's.
+func checkHost(addr netip.Addr) error {
+	if addr.IsUnspecified() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return fmt.Errorf("%s is not the address of a host", addr)
+	}
+	return nil
 }
 
 // sourceTowards gives the address that the kernel would send from, and so tells whether there is a route at all. To

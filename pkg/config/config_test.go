@@ -52,7 +52,7 @@ func TestDaemonDefaults(t *testing.T) {
 // Every key of the file arrives in its place.
 func TestDaemonFile(t *testing.T) {
 	t.Parallel()
-	path := write(t, `# a comment
+	path := write(t, byteOrderMark+`# a comment
 ; another
 log=/var/log/knock.log
 	log-prefix   =   "DENY ;#= "
@@ -245,6 +245,8 @@ func TestWrongUse(t *testing.T) {
 		"allow-ips":           {flags("-allow-ips=example.org"), `flag -allow-ips: "example.org" is neither an IPv4 address nor a network like 203.0.113.0/24`, 2},
 		"allow-ips, IPv6":     {flags("-allow-ips=2001:db8::/32"), "flag -allow-ips: 2001:db8::/32 is not IPv4, and a knock carries no other address", 2},
 		"allow-ips, a host":   {flags("-allow-ips=203.0.113.7/24"), "flag -allow-ips: 203.0.113.7/24 has bits set behind its mask, did you mean 203.0.113.0/24?", 2},
+		"a chain":             {flags("-chain=two words"), `flag -chain: chain "two words" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`, 2},
+		"a built-in chain":    {flags("-chain=FORWARD"), `flag -chain: chain "FORWARD" is built into the firewall: use INPUT or a name of your own`, 2},
 		"a boolean":           {flags("-test=maybe"), `flag -test: "maybe" is neither true nor false`, 2},
 		"debug and quiet":     {flags("-log=l", "-key=k", "-debug=true", "-quiet=true"), "debug and quiet exclude each other", 2},
 		"no such file":        {flags("-conf=/nonexistent"), "failed to open the configuration file: open /nonexistent: no such file or directory", 1},
@@ -259,6 +261,7 @@ func TestWrongUse(t *testing.T) {
 		"file: no =":        {flags("-conf=" + conf("quiet\n")), "FILE:1: want a line of name = value", 2},
 		"file: a flag only": {flags("-conf=" + conf("replay = f\n")), "FILE:1: replay is a flag only, not for a configuration file", 2},
 		"file: huge":        {flags("-conf=" + conf(strings.Repeat("# xxxxxx\n", maxFile/8))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
+		"file: a long line": {flags("-conf=" + conf(strings.Repeat("x", 2*maxFile))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
 		"file: two keys":    {flags("-conf=" + conf("log = l\nkey = a\nkey-file = b\n")), "key and key-file are both given in one place: one must go", 2},
 		"file: key for all": {flags("-conf=" + write(t, "log = l\nkey = secret\n", 0o604)), `others may use "FILE" (mode 0604), and it holds the key`, 1},
 	}

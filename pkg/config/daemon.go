@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/ui"
@@ -57,8 +58,8 @@ func newDaemon() *Daemon {
 		Knock:        knock.Options{Header: knock.HeaderNone},
 		QueueTimeout: time.Minute,
 		MaxQueues:    1 << 16,
-		Iptables:     "iptables",
-		Chain:        "KNOCK",
+		Iptables:     firewall.DefaultProgram,
+		Chain:        firewall.DefaultChain,
 		StateDir:     "/var/lib/knockdaemon",
 		Output:       OutputText,
 	}
@@ -86,7 +87,7 @@ func (d *Daemon) settings() []Setting {
 		setting("allow-ips", "heed only knocks for addresses in these `NETWORKS`, 203.0.113.0/24,198.51.100.7 (default: any)", networks(&d.Allow.IPs)),
 		setting("max-time", "heed only knocks for at most this many `MINUTES` (default: any, also without an end)", integer(&d.Allow.MaxTime, "minutes", 1, 254)),
 		toggle("match-source", "heed only knocks for the address that they come from", &d.Allow.MatchSource),
-		setting("chain", "put the rules into this `CHAIN`, made and jumped to if need be; INPUT: straight there (default: KNOCK)", name(&d.Chain)),
+		setting("chain", "put the rules into this `CHAIN`, made and jumped to if need be; INPUT: straight there (default: KNOCK)", d.setChain),
 		setting("iptables", "the iptables `PROGRAM` (default: iptables)", name(&d.Iptables)),
 		setting("state-dir", "keep state in `DIRECTORY` (default: /var/lib/knockdaemon)", name(&d.StateDir)),
 		setting("pid-file", "write the process's number to `FILE`", name(&d.PidFile)),
@@ -104,6 +105,11 @@ func (d *Daemon) setRegexp(v string) error {
 	d.Lines.Regexp = v
 	_, err := packet.NewDecoder(packet.Options{Regexp: v})
 	return err
+}
+
+func (d *Daemon) setChain(v string) error {
+	d.Chain = v
+	return firewall.CheckChain(v)
 }
 
 // LoadDaemon reads the settings of knockdaemon. Env is os.Getenv. An error of wrong use is marked as ui.Usage does,

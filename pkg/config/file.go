@@ -59,7 +59,7 @@ func parseFile(path string, r io.Reader, settings []Setting) ([]value, error) {
 	for n := 1; lines.Scan(); n++ {
 		size += len(lines.Bytes()) + 1
 		where := fmt.Sprintf("%s:%d", path, n)
-		name, text, err := parseLine(lines.Text())
+		name, text, err := parseLine(strings.TrimPrefix(lines.Text(), byteOrderMark))
 		if err != nil {
 			return nil, ui.Usage(fmt.Errorf("%s: %w", where, err))
 		}
@@ -75,14 +75,18 @@ func parseFile(path string, r io.Reader, settings []Setting) ([]value, error) {
 		lineOf[name] = n
 		values = append(values, value{name, text, where + ": " + name})
 	}
-	if err := lines.Err(); err != nil {
+	err := lines.Err()
+	if err != nil && !errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("failed to read the configuration file %q: %w", path, err)
 	}
-	if size > maxFile {
+	if err != nil || size > maxFile {
 		return nil, ui.Usage(fmt.Errorf("%s: larger than %d bytes, not a configuration file", path, maxFile))
 	}
 	return values, nil
 }
+
+// byteOrderMark is what some editors put in front of a file.
+const byteOrderMark = "\ufeff"
 
 // parseLine gives an empty name for a line that says nothing.
 func parseLine(line string) (name, value string, err error) {

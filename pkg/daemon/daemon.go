@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -79,14 +80,11 @@ func bootTime() time.Time {
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	locks, err := takeLocks(d.config)
 	if err != nil {
-		return err
+		return hintAtRights(err)
 	}
 	defer locks.release()
 	if err := d.leases.Start(ctx); err != nil {
-		if errors.Is(err, firewall.ErrNotPermitted) {
-			err = ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN")
-		}
-		return err
+		return hintAtRights(err)
 	}
 	// The leases outlive the reading, so that none is opened when they have all been ended.
 	leasing, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -101,6 +99,13 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return d.follower.Run(ctx, d.line)
+}
+
+func hintAtRights(err error) error {
+	if errors.Is(err, firewall.ErrNotPermitted) || errors.Is(err, fs.ErrPermission) {
+		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN and a state-dir of your own")
+	}
+	return err
 }
 
 // line takes a line of the log.

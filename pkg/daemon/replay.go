@@ -69,7 +69,7 @@ func (r *replay) run(in io.Reader) error {
 		}
 	}
 	if readErr != nil {
-		return fmt.Errorf("failed to read the log: %w", readErr)
+		return readErr
 	}
 	r.tell(replaySummary{r.lines, r.packets, r.knocks, time.Since(began).Seconds()})
 	if r.err != nil {

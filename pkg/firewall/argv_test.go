@@ -46,7 +46,7 @@ func TestOptionsCheck(t *testing.T) {
 			if text != "" {
 				want = "chain " + quoteGo(chain) + " " + text
 			}
-			if got := errorText(Options{Chain: chain}.withDefaults().check()); got != want {
+			if got := errorText(CheckChain(Options{Chain: chain}.withDefaults().Chain)); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})

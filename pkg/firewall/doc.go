@@ -101,17 +101,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// check refuses a chain name that iptables would take for something else.
-func (o Options) check() error {
-	switch o.Chain {
+// CheckChain refuses a name for the chain that iptables would take for something
+// else, and says what would be right.
+func CheckChain(name string) error {
+	switch name {
 	case "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING", "ACCEPT", "DROP", "QUEUE", "RETURN":
-		return fmt.Errorf("chain %q is built into the firewall: use INPUT or a name of your own", o.Chain)
+		return fmt.Errorf("chain %q is built into the firewall: use INPUT or a name of your own", name)
 	}
 	foreign := func(c rune) bool {
 		return !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("_.-", c))
 	}
-	if len(o.Chain) < 1 || len(o.Chain) > maxChain || o.Chain[0] == '-' || strings.ContainsFunc(o.Chain, foreign) {
-		return fmt.Errorf(`chain %q is not 1 to %d of A-Z a-z 0-9 _ . - with no "-" first`, o.Chain, maxChain)
+	if len(name) < 1 || len(name) > maxChain || name[0] == '-' || strings.ContainsFunc(name, foreign) {
+		return fmt.Errorf(`chain %q is not 1 to %d of A-Z a-z 0-9 _ . - with no "-" first`, name, maxChain)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (d *DryRun) command(args ...string) {
 func (d *DryRun) Setup(context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.options.check(); err != nil {
+	if err := CheckChain(d.options.Chain); err != nil {
 		return err
 	}
 	if !d.ready && d.options.Chain != input {

@@ -33,7 +33,7 @@ var _ Backend = (*IPTables)(nil)
 // of the chain.
 func NewIPTables(o Options) (*IPTables, error) {
 	o = o.withDefaults()
-	if err := o.check(); err != nil {
+	if err := CheckChain(o.Chain); err != nil {
 		return nil, err
 	}
 	path, err := findProgram(o.Program)

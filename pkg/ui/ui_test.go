@@ -62,7 +62,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	names := []string{"key", "key-file", "port-min", "allow-ports", "allow-ips"}
 	for word, want := range map[string]string{
-		"keyfile": "key-file", "allow-port": "allow-ports", "portmin": "port-min", "kye": "key", "zzz": "", "": "",
+		"keyfile": "key-file", "allow-port": "allow-ports", "portmin": "port-min", "ky": "key", "zzz": "", "foo": "", "k": "", "": "",
 	} {
 		if got := Nearest(word, names); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)

@@ -1,0 +1,109 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const module = "github.com/portknock/knock/"
+
+// imports is who may import whom, the standard library apart: the packages of the module, and what each library's one
+// room is. Tests may import what they like.
+var imports = map[string][]string{
+	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
+	"knockdaemon":  {"pkg/config", "pkg/daemon", "pkg/ui"},
+	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/ui"},
+	"pkg/config":   {"pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
+	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
+	"pkg/daemon": {
+		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
+		"pkg/config", "pkg/firewall", "pkg/knock", "pkg/lease", "pkg/packet", "pkg/source", "pkg/tracker", "pkg/ui",
+	},
+	"pkg/firewall": nil,
+	"pkg/knock":    {"pkg/cryptcbc"},
+	"pkg/lease":    {"pkg/firewall"},
+	"pkg/packet":   nil,
+	"pkg/source":   {"github.com/nxadm/tail/watch"},
+	"pkg/tracker":  {"pkg/packet"},
+	"pkg/ui":       {"github.com/urfave/cli/v2", "github.com/xrash/smetrics"},
+	"test":         nil,
+
+	"test/bench/latency": {"golang.org/x/sys/unix"},
+}
+
+// rooms are the packages of the standard library that have no place here, or one.
+var rooms = map[string][]string{
+	"C":         nil, // the commands are static
+	"log":       nil, // logrus, in the daemon
+	"net/http":  nil,
+	"os/exec":   {"pkg/firewall", "test/bench/latency"}, // the commands run programs in one place, by argv
+	"plugin":    nil,
+	"unsafe":    nil,
+	"math/rand": nil, // an IV that can be foretold
+
+	"math/rand/v2": nil,
+}
+
+// importsOf gives what each package of the module imports, without its tests.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("failed to list the packages: %v", err)
+	}
+	all := map[string][]string{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("failed to read what go list says: %v", err)
+		}
+		for i, path := range p.Imports {
+			p.Imports[i] = strings.TrimPrefix(path, module)
+		}
+		all[strings.TrimPrefix(p.ImportPath, module)] = p.Imports
+	}
+}
+
+// Every arrow between packages, and every library, stands in the table, and nothing else does.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	got := map[string][]string{}
+	for pkg, paths := range importsOf(t) {
+		got[pkg] = nil
+		for _, path := range paths {
+			first, _, _ := strings.Cut(path, "/")
+			if strings.Contains(first, ".") || first == "pkg" {
+				got[pkg] = append(got[pkg], path)
+			}
+		}
+		slices.Sort(got[pkg])
+	}
+	if diff := cmp.Diff(imports, got); diff != "" {
+		t.Errorf("the import graph has changed (-want +got)\n%s", diff)
+	}
+}
+
+func TestImportsOfTheStandardLibrary(t *testing.T) {
+	t.Parallel()
+	for pkg, paths := range importsOf(t) {
+		for _, path := range paths {
+			if room, ok := rooms[path]; ok && !slices.Contains(room, pkg) {
+				t.Errorf("%s imports %s, and only %q may", pkg, path, room)
+			}
+		}
+	}
+}
