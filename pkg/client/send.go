@@ -23,10 +23,11 @@ func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.D
 			return nil, fmt.Errorf("port %d: %w", port, err)
 		}
 		next = next.Add(delay)
-		if err := sleepUntil(ctx, next); err != nil {
+		got, err := open.wait(ctx, next)
+		if err != nil {
 			return nil, err
 		}
-		accepted = append(accepted, open.reap(time.Now().Add(-lifetime))...)
+		accepted = append(accepted, got...)
 	}
 	return slices.Compact(slices.Sorted(slices.Values(accepted))), nil
 }
@@ -46,6 +47,23 @@ func sleepUntil(ctx context.Context, t time.Time) error {
 	}
 }
 
+// wait sleeps until a time, and gives the ports accepted meanwhile.
+func (s *sockets) wait(ctx context.Context, until time.Time) (accepted []uint16, err error) {
+	for {
+		wake := until
+		if len(*s) > 0 && (*s)[0].end().Before(wake) {
+			wake = (*s)[0].end()
+		}
+		if err := sleepUntil(ctx, wake); err != nil {
+			return nil, err
+		}
+		accepted = append(accepted, s.reap(time.Now())...)
+		if !time.Now().Before(until) {
+			return accepted, nil
+		}
+	}
+}
+
 // sockets are those that wait for an answer, the oldest first.
 type sockets []socket
 
@@ -54,6 +72,8 @@ type socket struct {
 	port uint16
 	made time.Time
 }
+
+func (s socket) end() time.Time { return s.made.Add(lifetime) }
 
 // connect sends one SYN. That the host refuses is an answer like any other.
 func (s *sockets) connect(host netip.Addr, port uint16) error {
@@ -74,8 +94,8 @@ func (s *sockets) connect(host netip.Addr, port uint16) error {
 	return nil
 }
 
-// reap closes the sockets that were answered and those made before a time, and gives the ports that were accepted.
-func (s *sockets) reap(before time.Time) (accepted []uint16) {
+// reap closes the sockets that were answered or have come to their end, and gives the ports that were accepted.
+func (s *sockets) reap(now time.Time) (accepted []uint16) {
 	if len(*s) == 0 {
 		return nil
 	}
@@ -89,7 +109,7 @@ func (s *sockets) reap(before time.Time) (accepted []uint16) {
 	waiting := (*s)[:0]
 	for i, sock := range *s {
 		answered := polled[i].Revents != 0
-		if !answered && !sock.made.Before(before) {
+		if !answered && now.Before(sock.end()) {
 			waiting = append(waiting, sock)
 			continue
 		}

@@ -111,7 +111,36 @@ func (l line) in(chain string) bool {
 
 // leadsTo reports whether l is a rule that jumps or goes to the named chain.
 func (l line) leadsTo(chain string) bool {
-	return l[0] == "-A" && (l.has("-j", chain) || l.has("-g", chain))
+	return l[0] == "-A" && slices.Contains(l.targets(), chain)
+}
+
+// reaches reports whether a packet that comes to INPUT can come to the chain.
+func reaches(lines []line, chain string) bool {
+	reached := []string{input}
+	for i := 0; i < len(reached); i++ {
+		for _, l := range lines {
+			if !l.in(reached[i]) {
+				continue
+			}
+			for _, target := range l.targets() {
+				if !slices.Contains(reached, target) {
+					reached = append(reached, target)
+				}
+			}
+		}
+	}
+	return slices.Contains(reached[1:], chain)
+}
+
+// targets are what l jumps or goes to.
+func (l line) targets() []string {
+	var targets []string
+	for i := 3; i < len(l); i++ {
+		if l[i-1] == "-j" || l[i-1] == "-g" {
+			targets = append(targets, l[i])
+		}
+	}
+	return targets
 }
 
 // isJump reports whether l is the jump to chain that we put into INPUT.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -19,10 +20,9 @@ type IPTables struct {
 	// mu keeps a look at the kernel and the change that follows together, and
 	// guards maybe.
 	mu sync.Mutex
-	// maybe are the rules that the kernel may hold: those it listed and those
-	// that were added since. Nobody else adds a rule with our comment, so any
-	// other needs no look before it is added, and a port opens the sooner.
-	// Nil: the kernel has not been asked yet.
+	// maybe are the rules that the kernel may hold: those it listed last and
+	// those that were added since. Any other needs no look before it is added,
+	// and a port opens the sooner. Nil: the kernel has not been asked yet.
 	maybe map[Rule]bool
 }
 
@@ -43,8 +43,8 @@ func NewIPTables(o Options) (*IPTables, error) {
 	return &IPTables{chain: o.Chain, run: runner(path, runLimit)}, nil
 }
 
-// Setup is [Backend.Setup]. A jump to the chain that stands anywhere in the
-// filter table, the administrator's own included, is left where it is.
+// Setup is [Backend.Setup]. If INPUT leads to the chain already, by a jump of the
+// administrator's or by way of chains of his, that is left as it is.
 func (t *IPTables) Setup(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,17 +63,12 @@ func (t *IPTables) setup(ctx context.Context) error {
 	if t.chain == input {
 		return nil
 	}
-	made, jumped := false, false
-	for _, l := range lines {
-		made = made || l.isChain(t.chain)
-		jumped = jumped || l.leadsTo(t.chain)
-	}
-	if !made {
+	if !slices.ContainsFunc(lines, func(l line) bool { return l.isChain(t.chain) }) {
 		if _, err := t.run(ctx, "-N", t.chain); err != nil {
 			return err
 		}
 	}
-	if !jumped {
+	if !reaches(lines, t.chain) {
 		if _, err := t.run(ctx, insertJumpArgs(t.chain)...); err != nil {
 			return err
 		}
@@ -113,20 +108,34 @@ func (t *IPTables) listing(ctx context.Context) ([]line, error) {
 }
 
 // Add is [Backend.Add]. It takes one run of the program, or two for a rule that
-// may be there. If somebody has removed the chain meanwhile it is made again.
+// may be there; then, with the port open, it looks whether the chain is still
+// there and reached, and mends that.
 func (t *IPTables) Add(ctx context.Context, r Rule) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.add(ctx, r); err != nil {
+	err := r.check()
+	if err == nil {
+		err = t.add(ctx, r)
+	}
+	if err != nil {
 		return fmt.Errorf("failed to add rule %q: %w", r, err)
 	}
 	return nil
 }
 
 func (t *IPTables) add(ctx context.Context, r Rule) error {
-	if err := r.check(); err != nil {
+	err := t.insert(ctx, r)
+	if err != nil && !absent(err) || err == nil && t.chain == input {
 		return err
 	}
+	if err := t.setup(ctx); err != nil || t.maybe[r] {
+		return err
+	}
+	return t.insert(ctx, r)
+}
+
+// insert puts r in, unless it is there.
+func (t *IPTables) insert(ctx context.Context, r Rule) error {
 	if t.maybe == nil || t.maybe[r] {
 		_, err := t.run(ctx, checkArgs(t.chain, r)...)
 		if err == nil || !absent(err) {
@@ -136,14 +145,6 @@ func (t *IPTables) add(ctx context.Context, r Rule) error {
 		t.maybe[r] = true // also if the run fails: it may have done its work
 	}
 	_, err := t.run(ctx, insertArgs(t.chain, r)...)
-	if !absent(err) {
-		return err
-	}
-	if err := t.setup(ctx); err != nil {
-		return err
-	}
-	t.maybe[r] = true
-	_, err = t.run(ctx, insertArgs(t.chain, r)...)
 	return err
 }
 

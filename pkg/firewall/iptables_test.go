@@ -67,11 +67,13 @@ const (
 	spec    = " -s 192.0.2.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT"
 	jump    = " -m comment --comment knockdaemon -j KNOCK"
 	builtin = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+	ready   = builtin + "-N KNOCK\n-A INPUT" + jump + "\n"
 )
 
 func TestIPTablesRuns(t *testing.T) {
 	t.Parallel()
 	r := rule("192.0.2.1", 22)
+	look := run{args: "-S", stdout: ready + "-A KNOCK" + spec + "\n"}
 	setup := func(f *IPTables) error { return f.Setup(t.Context()) }
 	add := func(f *IPTables) error { return f.Add(t.Context(), r) }
 	del := func(f *IPTables) error { return f.Delete(t.Context(), r) }
@@ -85,9 +87,11 @@ func TestIPTablesRuns(t *testing.T) {
 		"setup of an empty firewall": {do: setup, script: []run{
 			{args: "-S", stdout: builtin}, {args: "-N KNOCK"}, {args: "-I INPUT 1" + jump}}},
 		"setup of what is there": {do: setup, script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}}},
+			{args: "-S", stdout: ready}}},
 		"setup with a jump of the administrator's": {do: setup, script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-N mine\n-A mine -g KNOCK\n"}}},
+			{args: "-S", stdout: builtin + "-N KNOCK\n-N a\n-N b\n-A a -j INPUT\n-A INPUT -j a\n-A a -p tcp -g b\n-A b -j KNOCK\n"}}},
+		"setup with a jump that no packet for us gets to": {do: setup, script: []run{
+			{args: "-S", stdout: builtin + "-N KNOCK\n-N mine\n-A mine -g KNOCK\n-A FORWARD -j KNOCK\n"}, {args: "-I INPUT 1" + jump}}},
 		"setup with a chain alone": {do: setup, script: []run{
 			{args: "-S", stdout: builtin + "-N KNOCK\n"}, {args: "-I INPUT 1" + jump}}},
 		"setup straight": {chain: "INPUT", do: setup, script: []run{{args: "-S INPUT", stdout: "-P INPUT DROP\n"}}},
@@ -101,32 +105,42 @@ func TestIPTablesRuns(t *testing.T) {
 			{args: "-S", stdout: builtin + "-N KNOCK\n"}, {args: "-I INPUT 1" + jump, code: 4, stderr: locked}},
 			want: `failed to set up chain "KNOCK": iptables: ` + locked + ` (exit status 4)`},
 
-		"add takes two runs": {do: add, script: []run{{args: "-C KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}}},
+		"add without setup looks first": {do: add, script: []run{
+			{args: "-C KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}, look}},
 		"add straight": {chain: "INPUT", do: add, script: []run{
 			{args: "-C INPUT" + spec, code: 1, stderr: badRule}, {args: "-I INPUT" + spec}}},
 		"add after setup takes one run": {do: all(setup, add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec}}},
-		"add what setup found": {do: all(setup, add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n-A KNOCK" + spec + "\n"}, {args: "-C KNOCK" + spec}}},
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, look}},
+		"add after setup straight": {chain: "INPUT", do: all(setup, add), script: []run{
+			{args: "-S INPUT", stdout: "-P INPUT DROP\n"}, {args: "-I INPUT" + spec}}},
+		"add what setup found": {do: all(setup, add), script: []run{look, {args: "-C KNOCK" + spec}, look}},
 		"add what setup found straight": {chain: "INPUT", do: all(setup, add), script: []run{
 			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + spec + "\n"}, {args: "-C INPUT" + spec}}},
 		"add again looks first": {do: all(setup, add, add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec}, {args: "-C KNOCK" + spec}}},
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, look, {args: "-C KNOCK" + spec}, look}},
 		"add after a failure looks first": {do: all(setup, failing(add), add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec, code: 4, stderr: locked},
-			{args: "-C KNOCK" + spec}}},
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec, code: 4, stderr: locked},
+			{args: "-C KNOCK" + spec}, look}},
 		"add after a delete takes one run": {do: all(setup, add, del, add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec},
-			{args: "-D KNOCK" + spec}, {args: "-D KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}}},
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, look,
+			{args: "-D KNOCK" + spec}, {args: "-D KNOCK" + spec, code: 1, stderr: badRule}, {args: "-I KNOCK" + spec}, look}},
 		"add after a failing delete looks first": {do: all(setup, add, failing(del), add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"}, {args: "-I KNOCK" + spec},
-			{args: "-D KNOCK" + spec, code: 4, stderr: locked}, {args: "-C KNOCK" + spec}}},
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, look,
+			{args: "-D KNOCK" + spec, code: 4, stderr: locked}, {args: "-C KNOCK" + spec}, look}},
 		"add again after the chain was gone looks first": {do: all(setup, add, add), script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"},
+			{args: "-S", stdout: ready},
 			{args: "-I KNOCK" + spec, code: 1, stderr: noChain},
 			{args: "-S", stdout: builtin}, {args: "-N KNOCK"}, {args: "-I INPUT 1" + jump}, {args: "-I KNOCK" + spec},
-			{args: "-C KNOCK" + spec}}},
-		"add what is there": {do: add, script: []run{{args: "-C KNOCK" + spec}}},
+			{args: "-C KNOCK" + spec}, look}},
+		"add with the jump gone": {do: all(setup, add), script: []run{
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec},
+			{args: "-S", stdout: builtin + "-N KNOCK\n-A KNOCK" + spec + "\n"}, {args: "-I INPUT 1" + jump}}},
+		"add flushed at once": {do: all(setup, add), script: []run{
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, {args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}}},
+		"add that cannot look after it": {do: all(setup, add), script: []run{
+			{args: "-S", stdout: ready}, {args: "-I KNOCK" + spec}, {args: "-S", code: 4, stderr: locked}},
+			want: `failed to add rule "192.0.2.1 22/tcp": iptables: ` + locked + ` (exit status 4)`},
+		"add what is there": {do: add, script: []run{{args: "-C KNOCK" + spec}, look}},
 		"add with the chain gone": {do: add, script: []run{
 			{args: "-C KNOCK" + spec, code: 1, stderr: badRule},
 			{args: "-I KNOCK" + spec, code: 1, stderr: noChain},
@@ -166,7 +180,7 @@ func TestIPTablesRuns(t *testing.T) {
 			want: `failed to tear down chain "KNOCK": iptables: first (exit status 4)` + "\n" + `iptables: second (exit status 4)`},
 		"teardown of nothing": {do: teardown, script: []run{{args: "-S", stdout: builtin}}},
 		"teardown of what goes meanwhile": {do: teardown, script: []run{
-			{args: "-S", stdout: builtin + "-N KNOCK\n-A INPUT" + jump + "\n"},
+			{args: "-S", stdout: ready},
 			{args: "-D INPUT" + jump, code: 1, stderr: badRule}, {args: "-X KNOCK", code: 1, stderr: noChain}}},
 		"teardown straight": {chain: "INPUT", do: teardown, script: []run{
 			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + spec + "\n-A INPUT -i lo -j ACCEPT\n"},

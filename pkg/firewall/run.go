@@ -63,6 +63,9 @@ func findProgram(name string) (string, error) {
 			return filepath.Abs(path)
 		}
 	}
+	if strings.Contains(name, "/") {
+		return "", fmt.Errorf("failed to find %q: %w", name, ErrNotFound)
+	}
 	return "", fmt.Errorf("failed to find %q in PATH, /usr/sbin and /sbin: %w", name, ErrNotFound)
 }
 

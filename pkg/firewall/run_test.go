@@ -39,9 +39,9 @@ func TestNewIPTablesRefuses(t *testing.T) {
 		"no such name": {Options{Program: "no-such-iptables"}, true,
 			`failed to find "no-such-iptables" in PATH, /usr/sbin and /sbin: program not found`},
 		"no such path": {Options{Program: "/nowhere/iptables"}, true,
-			`failed to find "/nowhere/iptables" in PATH, /usr/sbin and /sbin: program not found`},
+			`failed to find "/nowhere/iptables": program not found`},
 		"folder": {Options{Program: folder}, true,
-			fmt.Sprintf("failed to find %q in PATH, /usr/sbin and /sbin: program not found", folder)},
+			fmt.Sprintf("failed to find %q: program not found", folder)},
 		"chain": {Options{Chain: "-F"}, false,
 			`chain "-F" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`},
 	}

@@ -117,13 +117,16 @@ type custom struct {
 }
 
 func newCustom(expr string) (*custom, error) {
-	if _, err := regexp.Compile(expr); err != nil {
+	re, err := regexp.Compile(expr) // by itself, so that an error shows what was written
+	if err == nil {
+		re, err = regexp.Compile(`\A(?:` + expr + `)`)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("failed to compile the regular expression: %w", err)
 	}
-	re := regexp.MustCompile(`^(?:` + expr + `)`)
 	c := &custom{re, re.SubexpIndex("src"), re.SubexpIndex("dpt"), re.SubexpIndex("spt"), re.SubexpIndex("proto")}
 	if c.src < 0 || c.dpt < 0 {
-		return nil, fmt.Errorf("the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)")
+		return nil, errors.New("the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)")
 	}
 	return c, nil
 }

@@ -177,6 +177,7 @@ func TestNewDecoderRefuses(t *testing.T) {
 		"head":        {Options{Head: "journal"}, `unknown log head "journal": use syslog, dmesg or ulogd`},
 		"no src":      {Options{Regexp: `(?P<dpt>\d+)`}, "the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)"},
 		"no dpt":      {Options{Regexp: `(?P<src>\d+)`}, "the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)"},
+		"open quote":  {Options{Regexp: `(?P<src>x)(?P<dpt>y)\Qz`}, "failed to compile the regular expression: error parsing regexp: missing closing ): `\\A(?:(?P<src>x)(?P<dpt>y)\\Qz)`"},
 		"parentheses": {Options{Regexp: `(`}, "failed to compile the regular expression: error parsing regexp: missing closing ): `(`"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func TestCommand(t *testing.T) {
 		"an empty one": {"-port= host", "port= host", ""},
 		"behind --":    {"-- -port", "-port", ""},
 		"unknown":      {"-prot 22 host", "", "prog: error: unknown flag -prot, did you mean -port?\n"},
-		"alien":        {"host --colour", "", "prog: error: unknown flag -colour\nprog: hint: prog -h lists them\n"},
+		"alien":        {"host --colour", "", "prog: error: unknown flag -colour; prog -h lists them\n"},
 		"no value":     {"host -port", "", "prog: error: flag -port needs a value\n"},
 		"no boolean":   {"-test=maybe", "", "prog: error: invalid boolean value \"maybe\" for -test: parse error\n"},
 	} {

@@ -44,20 +44,22 @@ func Hint(err error, format string, a ...any) error {
 	return hintedError{err, fmt.Sprintf(format, a...)}
 }
 
-// Fail writes err, if it is not nil, as "PROGRAM: error: …" and, where one is known, "PROGRAM: hint: …", and gives
-// the exit status.
+// Fail writes err, if it is not nil, as "PROGRAM: error: …" and gives the exit status. A hint follows as a line of its
+// own, "PROGRAM: hint: …"; wrong use is told in one line.
 func Fail(w io.Writer, program string, err error) int {
 	if err == nil {
 		return StatusOK
 	}
-	fmt.Fprintf(w, "%s: error: %s\n", program, oneLine(err.Error()))
-	if h := (hintedError{}); errors.As(err, &h) {
-		fmt.Fprintf(w, "%s: hint: %s\n", program, h.hint)
-	}
+	status, separator := StatusFailed, fmt.Sprintf("\n%s: hint: ", program)
 	if errors.As(err, new(usageError)) {
-		return StatusUsage
+		status, separator = StatusUsage, "; "
 	}
-	return StatusFailed
+	message := oneLine(err.Error())
+	if h := (hintedError{}); errors.As(err, &h) {
+		message += separator + oneLine(h.hint)
+	}
+	fmt.Fprintf(w, "%s: error: %s\n", program, message)
+	return status
 }
 
 // Say writes "PROGRAM: KIND: …"; a kind is "warning" or "debug".

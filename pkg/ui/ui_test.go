@@ -17,12 +17,13 @@ func TestFail(t *testing.T) {
 		want   string
 		status int
 	}{
-		"nil":          {nil, "", 0},
-		"failed":       {cause, "p: error: no such, thing\n", 1},
-		"hint":         {Hint(cause, "try %d", 7), "p: error: no such, thing\np: hint: try 7\n", 1},
-		"usage":        {Usage(cause), "p: error: no such, thing\n", 2},
-		"all, wrapped": {fmt.Errorf("outer: %w", Usage(Hint(cause, "try"))), "p: error: outer: no such, thing\np: hint: try\n", 2},
-		"usage of nil": {Usage(Hint(nil, "x")), "", 0},
+		"nil":               {nil, "", 0},
+		"failed":            {cause, "p: error: no such, thing\n", 1},
+		"hint":              {Hint(cause, "try %d", 7), "p: error: no such, thing\np: hint: try 7\n", 1},
+		"hint of two lines": {Hint(cause, "a\nb"), "p: error: no such, thing\np: hint: a, b\n", 1},
+		"usage":             {Usage(cause), "p: error: no such, thing\n", 2},
+		"all, wrapped":      {fmt.Errorf("outer: %w", Usage(Hint(cause, "try"))), "p: error: outer: no such, thing; try\n", 2},
+		"usage of nil":      {Usage(Hint(nil, "x")), "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
