@@ -39,6 +39,8 @@ type file struct {
 	fd int
 	mark
 	fresh bool      // no place to read on from was decided yet
+	part  []byte    // up to printSize bytes of a line whose end was not there at the last look
+	cut   bool      // what was read before restart ended inside a line
 	size  int64     // at the last look
 	grown time.Time // when size changed last
 }
@@ -106,15 +108,17 @@ func (f *file) adopt(m mark) error {
 	if err != nil {
 		return err
 	}
-	m.id, m.head = f.id, head[:n]
+	m.id, m.head, m.skip = f.id, head[:n], m.skip || f.cut
 	m.print = bytes.Clone(m.print)
-	f.mark, f.fresh = m, false
+	f.mark, f.fresh, f.cut = m, false, false
 	return nil
 }
 
-// restart forgets the place in f, because the content it was in is gone.
+// restart forgets the place in f, because the content it was in is gone. If that
+// ended inside a line, what comes first now may be the rest of it.
 func (f *file) restart() {
-	f.mark = mark{id: f.id}
+	f.cut = len(f.part) > 0 || f.skip
+	f.mark, f.part = mark{id: f.id}, nil
 	f.fresh, f.grown = true, time.Now()
 }
 
@@ -140,12 +144,13 @@ func (f *file) read(ctx context.Context, buf []byte, limit int64, handle func([]
 		if err != nil {
 			return dropped, err
 		}
-		if n < known || !bytes.Equal(buf[:known], f.print) {
+		if n < known || !bytes.Equal(buf[:known], f.print) || !bytes.HasPrefix(buf[known:n], f.part) {
 			return dropped, errRewritten
 		}
 		used, long := split(buf[known:n], &f.skip, handle)
 		dropped += long
 		f.advance(buf[:known+used], base)
+		f.part = append(f.part[:0], buf[known+used:min(n, known+used+printSize)]...)
 		if n < want || base+int64(n) >= limit {
 			return dropped, nil
 		}

@@ -115,6 +115,8 @@ func (t *tailer) begin() error {
 		// There may be a log, and if so its lines are old.
 		t.fromEnd = true
 	}
+	// Held open from now on, it may be renamed before the first look.
+	_ = t.turn() // what fails here fails again, and is reported, at the first look
 	return nil
 }
 

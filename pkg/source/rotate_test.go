@@ -344,3 +344,44 @@ func rotateAtRandom(t *testing.T, r *rig, rnd *rand.Rand) (lines []string) {
 	}
 	return lines
 }
+
+// TestFollowTruncatedInsideALine: what follows a truncation may be the rest of
+// a line whose beginning was cut away, and that is not a line.
+func TestFollowTruncatedInsideALine(t *testing.T) {
+	t.Parallel()
+	lines, text := stamped("old", 3)
+	rest := "kernel: forged in a user name from 192.0.2.1\n"
+	for before, read := range map[string][]string{"": nil, text: lines} {
+		for _, half := range []string{"sshd: Invalid user ", strings.Repeat("x", MaxLine+1), strings.Repeat("y", 2*bufferSize)} {
+			for name, truncate := range map[string]func(t *testing.T, path string){
+				"seen empty": func(t *testing.T, path string) {
+					check(t, os.Truncate(path, 0))
+					stay(2 * lookEvery)
+					write(t, path, rest)
+				},
+				"grown at once": func(t *testing.T, path string) {
+					overwrite(t, path, rest+strings.Repeat("z", len(before)+len(half))+"\n")
+				},
+			} {
+				t.Run(fmt.Sprintf("%s/after %d lines/%d bytes of it", name, len(read), len(half)), func(t *testing.T) {
+					t.Parallel()
+					r := newRigAt(t, filepath.Join(t.TempDir(), "log"), nil)
+					write(t, r.path, before+half)
+					r.want(read...)
+					stay(2 * lookEvery)
+					truncate(t, r.path)
+					r.wantReport("log truncated")
+					write(t, r.path, "the end\n")
+					if !eventually(func() bool { return slices.Contains(r.got(), "the end") }) {
+						t.Fatal("nothing more was read")
+					}
+					for _, line := range r.got() {
+						if line == strings.TrimSuffix(rest, "\n") {
+							t.Errorf("the rest of a line was taken for a line")
+						}
+					}
+				})
+			}
+		}
+	}
+}
