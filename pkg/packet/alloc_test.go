@@ -1,0 +1,40 @@
+//go:build !race
+
+// The race detector makes package regexp allocate.
+
+package packet
+
+import "testing"
+
+func TestDecodeDoesNotAllocate(t *testing.T) {
+	for name, test := range map[string]struct {
+		line string
+		most float64
+	}{
+		"noise":     {"Nov 20 20:08:33 gate sshd[9]: Invalid user kernel: DENY " + netfilterLine, 0},
+		"other":     {"Nov 20 20:08:33 gate kernel: usb 1-1: new device", 0},
+		"cut":       {"Nov 20 20:08:33 gate kernel: DENY IN=eth0 OUT= SRC=1.2.3.4", 0},
+		"IPv4":      {"Nov 20 20:08:33 gate kernel: [ 12.000001] DENY " + netfilterLine, 0},
+		"RFC 3339":  {"2026-11-20T20:08:33.602206+00:00 gate kernel: DENY " + netfilterLine, 0},
+		"IPv6, UDP": {"Nov 20 20:08:33 gate kernel: DENY IN=e OUT= SRC=2001:db8::2 DST=10.0.0.1 PROTO=UDP SPT=1 DPT=2 LEN=9 ", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, line := mustDecoder(t, Options{Prefix: "DENY "}), []byte(test.line)
+			got := testing.AllocsPerRun(100, func() { d.Decode(line, testNow) })
+			if got > test.most {
+				t.Errorf("%v allocations, want at most %v", got, test.most)
+			}
+		})
+	}
+}
+
+// A custom format costs what package regexp costs: nothing for a line that does not match.
+func TestCustomDoesNotAllocateForNoise(t *testing.T) {
+	d := mustDecoder(t, Options{Regexp: `BLOCK (?P<src>[\d.]+) (?P<dpt>\d+)`})
+	for line, most := range map[string]float64{netfilterLine: 0, "BLOCK 10.99.0.2 800": 1} {
+		b := []byte(line)
+		if got := testing.AllocsPerRun(100, func() { d.Decode(b, testNow) }); got > most {
+			t.Errorf("%v allocations, want at most %v: %s", got, most, line)
+		}
+	}
+}
