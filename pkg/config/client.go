@@ -74,7 +74,8 @@ func LoadClient(flags []ui.Given, hosts []string, env func(string) string) (*Cli
 	if home := env("HOME"); home != "" {
 		paths = append([]string{filepath.Join(home, ".knockclient.conf")}, paths...)
 	}
-	if err := load(c.settings(), &c.secret, flags, env, paths); err != nil {
+	from, err := load(c.settings(), &c.secret, flags, env, paths)
+	if err != nil {
 		return nil, err
 	}
 	if len(hosts) > 1 {
@@ -83,23 +84,23 @@ func LoadClient(flags []ui.Given, hosts []string, env func(string) string) (*Cli
 	if len(hosts) == 1 {
 		c.Host = hosts[0]
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(from); err != nil {
 		return nil, err
 	}
 	c.Warnings = keyWarnings(flags)
 	return c, nil
 }
 
-func (c *Client) check() error {
+func (c *Client) check(from origins) error {
 	switch {
 	case !c.havePort:
 		return ui.Usage(errors.New("no port: say which to open with -port"))
 	case c.Host == "" && !(c.Test && c.IP.IsValid()):
 		return ui.Usage(errors.New("no host to knock at"))
 	case c.Debug && c.Quiet:
-		return ui.Usage(errors.New("debug and quiet exclude each other"))
+		return from.at("quiet", errors.New("debug and quiet exclude each other"))
 	case c.Test && c.LogToFile != "":
 		return ui.Usage(errors.New("test and log-to-file exclude each other"))
 	}
-	return withKey(&c.Knock, &c.secret)
+	return withKey(&c.Knock, &c.secret, from)
 }

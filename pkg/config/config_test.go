@@ -62,7 +62,6 @@ line-age = 5
 key = a # b ; "c" = d
 allow-readable-key = no
 header = randomiv
-iv = 1234
 iv-length = 4
 port-min = 65280
 queue-timeout = 7
@@ -87,7 +86,7 @@ quiet = false
 	want := newDaemon()
 	want.Log, want.LineAge = "/var/log/knock.log", 5*time.Second
 	want.Lines.Prefix, want.Lines.Head, want.Lines.Regexp = "DENY ;#= ", "ulogd", `(?P<src>\S+) (?P<dpt>\d+)`
-	want.Knock.Passphrase, want.Knock.Header, want.Knock.IV = []byte(`a # b ; "c" = d`), "randomiv", []byte("1234")
+	want.Knock.Passphrase, want.Knock.Header = []byte(`a # b ; "c" = d`), "randomiv"
 	want.Knock.IVLength, want.Knock.PortMin = 4, 65280
 	want.QueueTimeout, want.MaxQueues = 7*time.Second, 8
 	want.Allow = Allow{Ports: &PortSet{22: true, 80: true, 81: true, 82: true}, MaxTime: 60, MatchSource: true,
@@ -101,7 +100,7 @@ quiet = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkHoldsEveryKey(t, string(data), DaemonSettings(), "key-file")
+	checkHoldsEveryKey(t, string(data), DaemonSettings(), "key-file", "iv")
 }
 
 // checkHoldsEveryKey fails for a key that has no line in a file's text, except those named.
@@ -151,7 +150,7 @@ func TestExampleFiles(t *testing.T) {
 			if err != nil {
 				t.Fatalf("with every key switched on: %v", err)
 			}
-			if err := apply(settings, values); err != nil {
+			if err := (origins{}).apply(settings, values); err != nil {
 				t.Errorf("with every key switched on: %v", err)
 			}
 		})
@@ -208,6 +207,7 @@ func TestWrongUse(t *testing.T) {
 	t.Parallel()
 	var (
 		open   = write(t, "secret", 0o644)
+		group  = write(t, "secret", 0o640)
 		empty  = write(t, "\n", 0o600)
 		longer = write(t, strings.Repeat("x", maxKey+1), 0o600)
 		conf   = func(content string) string { return write(t, content, 0o600) }
@@ -218,38 +218,41 @@ func TestWrongUse(t *testing.T) {
 		status int
 	}
 	daemon := map[string]test{
-		"no log":              {flags("-key=k"), "no log to follow", 2},
-		"no key":              {flags("-log=l"), "no key", 2},
-		"an empty key":        {flags("-log=l", "-key="), "flag -key: the key is empty", 2},
-		"two keys":            {flags("-log=l", "-key=k", "-key-file=f"), "key and key-file are both given in one place: one must go", 2},
-		"a key file missing":  {flags("-log=l", "-key-file=/nonexistent"), "failed to open the key file: open /nonexistent: no such file or directory", 1},
-		"a key file for all":  {flags("-log=l", "-key-file="+open), `others may use "` + open + `" (mode 0644), and it is the key file`, 1},
-		"an empty key file":   {flags("-log=l", "-key-file="+empty), `the key file "` + empty + `" is empty`, 1},
-		"a long key file":     {flags("-log=l", "-key-file="+longer), `the key file "` + longer + `" holds more than 65536 bytes`, 1},
-		"a log that is a dir": {flags("-log="+os.TempDir(), "-key=k"), `the log "` + os.TempDir() + `" is a directory: want the file in it`, 2},
-		"port-min too high":   {flags("-port-min=65300"), "flag -port-min: 65300 is out of range: want a port with 255 more above it, 1..65280", 2},
-		"port-min zero":       {flags("-port-min=0"), "flag -port-min: 0 is out of range: want a port with 255 more above it, 1..65280", 2},
-		"port-min wraps":      {flags("-port-min=99999999999999999999"), "flag -port-min: 99999999999999999999 is out of range: want a port with 255 more above it, 1..65280", 2},
-		"port-min a word":     {flags("-port-min=ssh"), `flag -port-min: "ssh" is not a number: want a port with 255 more above it, 1..65280`, 2},
-		"a header":            {flags("-header=salt"), `flag -header: "salt" is not one of none, randomiv`, 2},
-		"a head":              {flags("-log-head=journal"), `flag -log-head: "journal" is not one of syslog, dmesg, ulogd`, 2},
-		"iv too short":        {flags("-log=l", "-key=k", "-iv=1234"), `IV is 4 bytes, want exactly 8 with header "none"`, 2},
-		"iv too long":         {flags("-log=l", "-key=k", "-header=randomiv", "-iv=123456789"), `IV is 9 bytes, want 1 to 8 with header "randomiv"`, 2},
-		"iv-length":           {flags("-iv-length=9"), "flag -iv-length: 9 is out of range: want bytes, 1..8", 2},
-		"iv-length alone":     {flags("-log=l", "-key=k", "-iv-length=4"), "iv-length goes with header = randomiv only: without the header an IV has 8 bytes", 2},
-		"no groups":           {flags("-log-regexp=x"), "flag -log-regexp: the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)", 2},
-		"max-time":            {flags("-max-time=255"), "flag -max-time: 255 is out of range: want minutes, 1..254", 2},
-		"allow-ports":         {flags("-allow-ports=22,443"), "flag -allow-ports: 443 is out of range: want a port, 0..255", 2},
-		"allow-ports, back":   {flags("-allow-ports=90-80"), "flag -allow-ports: 90-80 runs backwards", 2},
-		"allow-ports, comma":  {flags("-allow-ports=22,"), `flag -allow-ports: "22," has an empty part: want a list with commas`, 2},
-		"allow-ips":           {flags("-allow-ips=example.org"), `flag -allow-ips: "example.org" is neither an IPv4 address nor a network like 203.0.113.0/24`, 2},
-		"allow-ips, IPv6":     {flags("-allow-ips=2001:db8::/32"), "flag -allow-ips: 2001:db8::/32 is not IPv4, and a knock carries no other address", 2},
-		"allow-ips, a host":   {flags("-allow-ips=203.0.113.7/24"), "flag -allow-ips: 203.0.113.7/24 has bits set behind its mask, did you mean 203.0.113.0/24?", 2},
-		"a chain":             {flags("-chain=two words"), `flag -chain: chain "two words" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`, 2},
-		"a built-in chain":    {flags("-chain=FORWARD"), `flag -chain: chain "FORWARD" is built into the firewall: use INPUT or a name of your own`, 2},
-		"a boolean":           {flags("-test=maybe"), `flag -test: "maybe" is neither true nor false`, 2},
-		"debug and quiet":     {flags("-log=l", "-key=k", "-debug=true", "-quiet=true"), "debug and quiet exclude each other", 2},
-		"no such file":        {flags("-conf=/nonexistent"), "failed to open the configuration file: open /nonexistent: no such file or directory", 1},
+		"no log":                {flags("-key=k"), "no log to follow", 2},
+		"no key":                {flags("-log=l"), "no key", 2},
+		"an empty key":          {flags("-log=l", "-key="), "flag -key: the key is empty", 2},
+		"two keys":              {flags("-log=l", "-key=k", "-key-file=f"), "key and key-file are both given in one place: one must go", 2},
+		"a key file missing":    {flags("-log=l", "-key-file=/nonexistent"), "failed to open the key file: open /nonexistent: no such file or directory", 1},
+		"a key file for all":    {flags("-log=l", "-key-file="+open), `others may use "` + open + `" (mode 0644), and it is the key file`, 1},
+		"a key file for some":   {flags("-log=l", "-key-file="+group), `others may use "` + group + `" (mode 0640), and it is the key file`, 1},
+		"an empty key file":     {flags("-log=l", "-key-file="+empty), `the key file "` + empty + `" is empty`, 1},
+		"a long key file":       {flags("-log=l", "-key-file="+longer), `the key file "` + longer + `" holds more than 65536 bytes`, 1},
+		"a log that is a dir":   {flags("-log="+os.TempDir(), "-key=k"), `flag -log: "` + os.TempDir() + `" is a directory: want the file in it`, 2},
+		"port-min too high":     {flags("-port-min=65300"), "flag -port-min: 65300 is out of range: want a port with 255 more above it, 1..65280", 2},
+		"port-min zero":         {flags("-port-min=0"), "flag -port-min: 0 is out of range: want a port with 255 more above it, 1..65280", 2},
+		"port-min wraps":        {flags("-port-min=99999999999999999999"), "flag -port-min: 99999999999999999999 is out of range: want a port with 255 more above it, 1..65280", 2},
+		"port-min a word":       {flags("-port-min=ssh"), `flag -port-min: "ssh" is not a number: want a port with 255 more above it, 1..65280`, 2},
+		"a header":              {flags("-header=salt"), `flag -header: "salt" is not one of none, randomiv`, 2},
+		"a head":                {flags("-log-head=journal"), `flag -log-head: "journal" is not one of syslog, dmesg, ulogd`, 2},
+		"iv too short":          {flags("-log=l", "-key=k", "-iv=1234"), `flag -iv: IV is 4 bytes, want exactly 8 with header "none"`, 2},
+		"iv with the header":    {flags("-log=l", "-key=k", "-header=randomiv", "-iv=12345678"), "flag -iv: it goes with header = none only: with the header each knock carries its own", 2},
+		"a log that is no file": {flags("-log=/dev/null", "-key=k"), `flag -log: "/dev/null" is not a regular file`, 2},
+		"test and quiet":        {flags("-log=l", "-key=k", "-test=true", "-quiet=true"), "flag -quiet: test and quiet exclude each other: the commands would not be said", 2},
+		"iv-length":             {flags("-iv-length=9"), "flag -iv-length: 9 is out of range: want bytes, 1..8", 2},
+		"iv-length alone":       {flags("-log=l", "-key=k", "-iv-length=4"), "flag -iv-length: it goes with header = randomiv only: without the header an IV has 8 bytes", 2},
+		"no groups":             {flags("-log-regexp=x"), "flag -log-regexp: the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)", 2},
+		"max-time":              {flags("-max-time=255"), "flag -max-time: 255 is out of range: want minutes, 1..254", 2},
+		"allow-ports":           {flags("-allow-ports=22,443"), "flag -allow-ports: 443 is out of range: want a port, 0..255", 2},
+		"allow-ports, back":     {flags("-allow-ports=90-80"), "flag -allow-ports: 90-80 runs backwards", 2},
+		"allow-ports, comma":    {flags("-allow-ports=22,"), `flag -allow-ports: "22," has an empty part: want a list with commas`, 2},
+		"allow-ips":             {flags("-allow-ips=example.org"), `flag -allow-ips: "example.org" is neither an IPv4 address nor a network like 203.0.113.0/24`, 2},
+		"allow-ips, IPv6":       {flags("-allow-ips=2001:db8::/32"), "flag -allow-ips: 2001:db8::/32 is not IPv4, and a knock carries no other address", 2},
+		"allow-ips, a host":     {flags("-allow-ips=203.0.113.7/24"), "flag -allow-ips: 203.0.113.7/24 has bits set behind its mask, did you mean 203.0.113.0/24?", 2},
+		"a chain":               {flags("-chain=two words"), `flag -chain: chain "two words" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`, 2},
+		"a built-in chain":      {flags("-chain=FORWARD"), `flag -chain: chain "FORWARD" is built into the firewall: use INPUT or a name of your own`, 2},
+		"a boolean":             {flags("-test=maybe"), `flag -test: "maybe" is neither true nor false`, 2},
+		"debug and quiet":       {flags("-log=l", "-key=k", "-debug=true", "-quiet=true"), "flag -quiet: debug and quiet exclude each other", 2},
+		"no such file":          {flags("-conf=/nonexistent"), "failed to open the configuration file: open /nonexistent: no such file or directory", 1},
 
 		"file: unknown key": {flags("-conf=" + conf("log = l\n\nalow-ports = 22\n")), "FILE:3: unknown setting alow-ports, did you mean allow-ports?", 2},
 		"file: no such key": {flags("-conf=" + conf("colour = red\n")), "FILE:1: unknown setting colour", 2},
@@ -278,6 +281,8 @@ func TestWrongUse(t *testing.T) {
 		"delay":           {flags("-delay=10001"), "flag -delay: 10001 is out of range: want milliseconds, 0..10000", 2},
 		"two ways":        {flags("-port=22", "-key=k", "-host=h", "-test=true", "-log-to-file=f"), "test and log-to-file exclude each other", 2},
 		"two hosts":       {flags("-port=22", "-key=k", "-host=h", "-host=i"), `one host at a time: "i" is one too many`, 2},
+		"iv too long":     {flags("-port=22", "-key=k", "-host=h", "-header=randomiv", "-iv=123456789"), `flag -iv: IV is 9 bytes, want 1 to 8 with header "randomiv"`, 2},
+		"file: iv":        {flags("-host=h", "-conf="+conf("key = k\nport = 22\niv = 123\n")), `FILE:3: iv: IV is 3 bytes, want exactly 8 with header "none"`, 2},
 		"an empty iv":     {flags("-iv="), "flag -iv: it is empty", 2},
 		"unreadable home": {flags("-conf=" + os.TempDir()), `failed to read the configuration file "` + os.TempDir() + `": read ` + os.TempDir() + `: is a directory`, 1},
 	}
@@ -379,6 +384,6 @@ func FuzzParseFile(f *testing.F) {
 				t.Fatalf("the value %q is not in the file", v.text)
 			}
 		}
-		_ = apply(settings, values)
+		_ = (origins{}).apply(settings, values)
 	})
 }

@@ -116,34 +116,47 @@ func (d *Daemon) setChain(v string) error {
 // and names the place; what could not be read is a plain error.
 func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
 	d := newDaemon()
-	if err := load(d.settings(), &d.secret, flags, env, []string{"/etc/knockdaemon.conf"}); err != nil {
+	from, err := load(d.settings(), &d.secret, flags, env, []string{"/etc/knockdaemon.conf"})
+	if err != nil {
 		return nil, err
 	}
-	if err := d.check(); err != nil {
+	if err := d.check(from); err != nil {
 		return nil, err
 	}
 	d.Warnings = keyWarnings(flags)
 	return d, nil
 }
 
-func (d *Daemon) check() error {
-	if d.Log == "" && d.Replay == "" {
+func (d *Daemon) check(from origins) error {
+	sent := d.Knock.Header == knock.HeaderRandomIV
+	switch {
+	case d.Log == "" && d.Replay == "":
 		return ui.Usage(ui.Hint(errors.New("no log to follow"), "give -log FILE, the file that the firewall's log goes to"))
+	case d.Debug && d.Quiet:
+		return from.at("quiet", errors.New("debug and quiet exclude each other"))
+	case d.Test && d.Quiet:
+		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
+	case d.Knock.IVLength != 0 && !sent:
+		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has 8 bytes"))
+	case len(d.Knock.IV) != 0 && sent:
+		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))
 	}
-	if d.Debug && d.Quiet {
-		return ui.Usage(errors.New("debug and quiet exclude each other"))
-	}
-	if d.Knock.IVLength != 0 && d.Knock.Header != knock.HeaderRandomIV {
-		return ui.Usage(errors.New("iv-length goes with header = randomiv only: without the header an IV has 8 bytes"))
-	}
-	if err := withKey(&d.Knock, &d.secret); err != nil {
+	if err := withKey(&d.Knock, &d.secret, from); err != nil {
 		return err
 	}
-	if d.Replay != "" {
-		return nil
+	if info, err := os.Stat(d.Log); err == nil && d.Replay == "" {
+		return from.at("log", checkLog(d.Log, info.Mode()))
 	}
-	if info, err := os.Stat(d.Log); err == nil && info.IsDir() {
-		return ui.Usage(fmt.Errorf("the log %q is a directory: want the file in it", d.Log))
+	return nil
+}
+
+// checkLog refuses what no firewall's log can be. A file that is not there yet may become one.
+func checkLog(path string, mode os.FileMode) error {
+	switch {
+	case mode.IsDir():
+		return fmt.Errorf("%q is a directory: want the file in it", path)
+	case !mode.IsRegular():
+		return fmt.Errorf("%q is not a regular file", path)
 	}
 	return nil
 }

@@ -47,8 +47,19 @@ type value struct {
 	where string // "flag -port", "/etc/knockdaemon.conf:3: port-min": the start of an error about it
 }
 
-// apply sets what values say. Each error is one of wrong use and begins with the value's place.
-func apply(settings []Setting, values []value) error {
+// origins tell where each setting that was given was given last.
+type origins map[string]string
+
+// at puts the place of a setting in front of an error about it, and makes it one of wrong use.
+func (o origins) at(name string, err error) error {
+	if where := o[name]; where != "" && err != nil {
+		err = fmt.Errorf("%s: %w", where, err)
+	}
+	return ui.Usage(err)
+}
+
+// apply sets what values say, and notes where they stand. Each error is one of wrong use and begins with the place.
+func (o origins) apply(settings []Setting, values []value) error {
 	for _, v := range values {
 		s, ok := find(settings, v.name)
 		if !ok {
@@ -57,6 +68,7 @@ func apply(settings []Setting, values []value) error {
 		if err := s.set(v.text); err != nil {
 			return ui.Usage(fmt.Errorf("%s: %w", v.where, err))
 		}
+		o[v.name] = v.where
 	}
 	return nil
 }
@@ -72,18 +84,19 @@ func find(settings []Setting, name string) (Setting, bool) {
 
 // load applies the configuration file, the environment and the flags. The file is the one that the flag -conf
 // names, or the first of paths that exists.
-func load(settings []Setting, secret *secret, flags []ui.Given, env func(string) string, paths []string) error {
+func load(settings []Setting, secret *secret, flags []ui.Given, env func(string) string, paths []string) (origins, error) {
+	o := origins{}
 	file, err := readFirst(settings, flags, paths)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := apply(settings, file.values); err != nil {
-		return err
+	if err := o.apply(settings, file.values); err != nil {
+		return nil, err
 	}
 	secret.endLevel(file.path)
 	if key := env(keyVariable); key != "" {
-		if err := apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
-			return err
+		if err := o.apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
+			return nil, err
 		}
 	}
 	secret.endLevel("")
@@ -91,11 +104,11 @@ func load(settings []Setting, secret *secret, flags []ui.Given, env func(string)
 	for _, f := range flags {
 		given = append(given, value{f.Name, f.Value, "flag -" + f.Name})
 	}
-	if err := apply(settings, given); err != nil {
-		return err
+	if err := o.apply(settings, given); err != nil {
+		return nil, err
 	}
 	secret.endLevel("")
-	return nil
+	return o, nil
 }
 
 // keyVariable is the environment variable that holds the passphrase.

@@ -5,15 +5,12 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// Highest port-min: port-min + 255 must be a port too.
-const maxPortMin = 65535 - 255
-
 // sealing makes the settings that both ends must agree on, except the passphrase and the length of an IV.
 func sealing(o *knock.Options) []Setting {
 	return []Setting{
 		setting("header", "the `HEADER` of the message: none (both ends know the IV) or randomiv (the knock carries it) (default: none)", oneOf(&o.Header, knock.HeaderNone, knock.HeaderRandomIV)),
 		setting("iv", "the initialisation `VECTOR`, 8 bytes; with the header 1 to 8 (default: 01234567, or random)", func(v string) error { o.IV = []byte(v); return notEmpty(v) }),
-		setting("port-min", "the first of the 256 knock `PORT`s (default: 745)", integer(&o.PortMin, "a port with 255 more above it", 1, maxPortMin)),
+		setting("port-min", "the first of the 256 knock `PORT`s (default: 745)", integer(&o.PortMin, "a port with 255 more above it", 1, knock.MaxPortMin)),
 	}
 }
 
@@ -30,15 +27,15 @@ func confSetting(defaults string) Setting {
 	return flagOnly("conf", "read settings from `FILE` (default: "+defaults+")", notEmpty)
 }
 
-// withKey fills in the passphrase and checks the knock's options as a whole.
-func withKey(o *knock.Options, s *secret) error {
+// withKey fills in the passphrase and checks the knock's options as a whole: what is left to be wrong is the IV.
+func withKey(o *knock.Options, s *secret, from origins) error {
 	key, err := s.passphrase()
 	if err != nil {
 		return err
 	}
 	o.Passphrase = key
 	_, err = knock.New(*o)
-	return ui.Usage(err)
+	return from.at("iv", err)
 }
 
 // keyWarnings tells of a key that others can see.

@@ -17,8 +17,9 @@ const (
 	DefaultIVLength = 8
 )
 
-// maxPortMin leaves room for byte 255 below port 65536.
-const maxPortMin = 65535 - 255
+// MaxPortMin is the highest TCP port of byte 0: it leaves room for byte 255 below
+// port 65536.
+const MaxPortMin = 65535 - 255
 
 // Header says whether a sequence carries its IV. The values are Crypt::CBC's
 // names for its -header option, and what settings are written as.
@@ -64,8 +65,8 @@ func New(o Options) (*Codec, error) {
 	if c.portMin == 0 {
 		c.portMin = DefaultPortMin
 	}
-	if c.portMin > maxPortMin {
-		return nil, fmt.Errorf("port-min %d is too high, want 1 to %d: knocks go up to port-min + 255", o.PortMin, maxPortMin)
+	if c.portMin > MaxPortMin {
+		return nil, fmt.Errorf("port-min %d is too high, want 1 to %d: knocks go up to port-min + 255", o.PortMin, MaxPortMin)
 	}
 	switch o.Header {
 	case HeaderNone, "":
