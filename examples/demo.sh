@@ -117,7 +117,8 @@ start_server() {
 
 # start_logger writes the kernel's log to a file, with /dev/kmsg: each reader of
 # it sees every line. A copy of rsyslogd, because an AppArmor profile may bind the
-# one in /usr/sbin to /etc.
+# one in /usr/sbin to /etc. Its imkmsg gives up if a line goes out of the kernel's
+# memory just when it looks; then it is started again.
 start_logger() {
 	sed "s|/var/log/knock.log|$tmp/knock.log|; s|DENY |$prefix|" "$examples/rsyslog.conf" >"$tmp/10-knock.conf"
 	cat >"$tmp/rsyslog.conf" <<-EOF
@@ -126,9 +127,20 @@ start_logger() {
 		include(file="$tmp/10-knock.conf")
 	EOF
 	cp "$(command -v rsyslogd)" "$tmp/rsyslogd"
-	"$tmp/rsyslogd" -n -f "$tmp/rsyslog.conf" -i "$tmp/rsyslogd.pid" 8>&- 9>&- &
+	wait_for 'rsyslogd to read the kernel log' run_logger
+}
+
+run_logger() {
+	local said=$tmp/rsyslogd.said
+	"$tmp/rsyslogd" -n -f "$tmp/rsyslog.conf" -i "$tmp/rsyslogd.pid" >"$said" 2>&1 8>&- 9>&- &
 	logger=$!
-	wait_for 'rsyslogd to start' test -s "$tmp/rsyslogd.pid"
+	wait_for 'rsyslogd to start' logger_decided "$said"
+	! grep -q 'cannot open kernel log' "$said" || { kill "$logger" && wait "$logger"; false; }
+}
+
+# logger_decided FILE: rsyslogd has opened the kernel's log, or says in FILE that it cannot.
+logger_decided() {
+	grep -q 'cannot open kernel log' "$1" || readlink "/proc/$logger/fd"/* 2>/dev/null | grep -qx /dev/kmsg
 }
 
 # start_daemon: line-age is a day, for imkmsg works out times from the uptime, and

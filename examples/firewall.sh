@@ -31,7 +31,7 @@ die() {
 # INPUT within the same stroke that fills it.
 rules() {
 	printf '# IPv%s\n*filter\n:INPUT DROP [0:0]\n-F INPUT\n' "$1"
-	if [ "$1" = 4 ]; then grep -e '^-A INPUT .*-j KNOCK$' "$dir/before4" || :; fi
+	if [ "$1" = 4 ]; then grep -e '^-A INPUT .*-j KNOCK$' -e '^-A INPUT .*--comment knockdaemon -j ' "$dir/before4" || :; fi
 	echo '-A INPUT -i lo -j ACCEPT'
 	echo '-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT'
 	"icmp$1"

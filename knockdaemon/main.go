@@ -36,7 +36,8 @@ func serve(flags []ui.Given, args []string) error {
 	if c.Replay != "" {
 		return daemon.Replay(c, os.Stdin, os.Stdout)
 	}
-	log := daemon.NewLog(c, os.Stderr)
+	log, flush := daemon.NewLog(c, os.Stderr)
+	defer flush()
 	for _, w := range c.Warnings {
 		log.Warn(w)
 	}
@@ -44,6 +45,7 @@ func serve(flags []ui.Given, args []string) error {
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a log or a terminal that goes away ends nothing
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return d.Run(ctx)

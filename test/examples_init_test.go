@@ -182,10 +182,10 @@ func TestInitScriptCannotStart(t *testing.T) {
 	}{
 		"unknown key": {func(v service) { v.configure("colour = red\n") }, 1, "unknown setting colour"},
 		"no iptables": {func(v service) {
-			v.configure("log = /dev/null\nkey = k\niptables = /nonexistent\nstate-dir = " + v.dir + "\n")
+			v.configure("log = /nonexistent/log\nkey = k\niptables = /nonexistent\nstate-dir = " + v.dir + "\n")
 		}, 1, "/nonexistent"},
 		"no firewall": {func(v service) {
-			v.configure("log = /dev/null\nkey = k\niptables = /bin/false\nstate-dir = " + v.dir + "\n")
+			v.configure("log = /nonexistent/log\nkey = k\niptables = /bin/false\nstate-dir = " + v.dir + "\n")
 		}, 1, "did not start"},
 		"no configuration": {func(v service) { os.Remove(v.conf) }, 6, "no configuration"},
 		"not installed": {func(v service) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 // A logger is an rsyslogd of a test's own, with the example's rules.
 type logger struct {
 	t      *testing.T
+	input  string // the module that reads the kernel's log
 	dir    string
 	prefix string // of the firewall's lines
 	log    string // what rsyslog.conf writes
@@ -34,7 +36,7 @@ const kmsg = `module(load="imkmsg")`
 func newLogger(t *testing.T, input string) logger {
 	t.Helper()
 	dir := t.TempDir()
-	l := logger{t, dir, fmt.Sprintf("RSYSLOG%d%d ", os.Getpid(), sandboxes.Add(1)), filepath.Join(dir, "knock.log"),
+	l := logger{t, input, dir, fmt.Sprintf("RSYSLOG%d%d ", os.Getpid(), sandboxes.Add(1)), filepath.Join(dir, "knock.log"),
 		filepath.Join(dir, "all.log"), filepath.Join(dir, "socket"), filepath.Join(dir, "pid")}
 	writeTemp(t, dir, "10-knock.conf", readExample(t, "rsyslog.conf", "/var/log/knock.log", l.log, "DENY ", l.prefix), 0o644)
 	writeTemp(t, dir, "rsyslog.conf", fmt.Sprintf(`
@@ -48,28 +50,45 @@ action(type="omfile" file="%s")
 	return l
 }
 
-// start runs a copy of rsyslogd: an AppArmor profile may keep the one in /usr/sbin
-// to /etc.
-func (l logger) start() {
+// start runs rsyslogd until the test ends, and gives its process when it reads. Its
+// imkmsg gives up if the oldest line goes out of the kernel's memory just when it
+// looks, which happens when many tests log at a time: then it is started again.
+func (l logger) start() (pid int) {
 	l.t.Helper()
 	path, err := exec.LookPath("rsyslogd")
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	// A copy: an AppArmor profile may keep the one in /usr/sbin to /etc.
 	program := filepath.Join(l.dir, "rsyslogd")
 	if out, err := exec.Command("cp", path, program).CombinedOutput(); err != nil {
 		l.t.Fatalf("cp: %v, %s", err, out)
 	}
-	cmd := exec.Command(program, "-n", "-f", filepath.Join(l.dir, "rsyslog.conf"), "-i", l.pid)
-	if err := cmd.Start(); err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			l.t.Error(err)
+	for range 10 {
+		said := new(watched)
+		cmd := exec.Command(program, "-n", "-f", filepath.Join(l.dir, "rsyslog.conf"), "-i", l.pid)
+		cmd.Stdout, cmd.Stderr = said, said
+		if err := cmd.Start(); err != nil {
+			l.t.Fatal(err)
 		}
-		_ = cmd.Wait() // its status says nothing that matters here
-	})
+		end := sync.OnceFunc(func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+			_ = cmd.Wait()                          // its status says nothing that matters here
+		})
+		l.t.Cleanup(end)
+		if l.isHeard(said) {
+			return cmd.Process.Pid
+		}
+		end()
+	}
+	l.t.Fatal("rsyslogd cannot read the kernel's log")
+	return 0
+}
+
+// isHeard waits until rsyslogd listens and has read all that the kernel has said so
+// far, which is false if it says that it cannot.
+func (l logger) isHeard(said *watched) (heard bool) {
+	l.t.Helper()
 	eventually(l.t, "rsyslogd to listen", func() bool {
 		c, err := net.Dial("unixgram", l.socket)
 		if err == nil {
@@ -77,6 +96,18 @@ func (l logger) start() {
 		}
 		return err == nil
 	})
+	if l.input != kmsg {
+		return true
+	}
+	marker := l.prefix + "is heard"
+	if err := os.WriteFile("/dev/kmsg", []byte("<4>"+marker+"\n"), 0); err != nil {
+		l.t.Fatal(err)
+	}
+	eventually(l.t, "rsyslogd to read the kernel's log", func() bool {
+		heard = contains(l.all, marker)
+		return heard || strings.Contains(said.String(), "cannot open kernel log")
+	})
+	return heard
 }
 
 // say writes to the syslog socket, as any local user can.

@@ -86,10 +86,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
-	// The leases outlive the reading, so that none is opened when they have all been ended.
-	leasing, end := context.WithCancel(context.WithoutCancel(ctx))
+	// The leases end with ctx, even if the reading hangs, and with the reading.
+	ctx, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- d.leases.Run(leasing) }()
+	go func() { ended <- d.leases.Run(ctx) }()
 	defer func() {
 		end()
 		err = errors.Join(err, <-ended)
@@ -151,7 +151,7 @@ func (d *Daemon) act(k decision) {
 	default:
 		err = d.leases.Open(ctx, rule, time.Now().Add(time.Duration(k.payload.Time)*time.Minute))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, lease.ErrStopped) {
 		log.WithError(err).Error("knock not carried out")
 	}
 }

@@ -1,11 +1,11 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
@@ -35,6 +36,13 @@ func load(t *testing.T, flags ...string) *config.Daemon {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func newTestLog(t *testing.T, c *config.Daemon, w io.Writer) *logrus.Logger {
+	t.Helper()
+	log, flush := NewLog(c, w)
+	t.Cleanup(flush)
+	return log
 }
 
 // A journal is the daemon's own log, one JSON object a line, that a test can wait for.
@@ -102,7 +110,7 @@ func newRig(t *testing.T, flags ...string) *rig {
 		t.Fatal(err)
 	}
 	c := load(t, append([]string{"-log=" + r.log, "-state-dir=" + dir, "-output=json"}, flags...)...)
-	d, err := newWith(c, NewLog(c, r.journal), r.firewall)
+	d, err := newWith(c, newTestLog(t, c, r.journal), r.firewall)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +200,7 @@ rule opened ip=198.51.100.7 port=25
 rule closed ip=198.51.100.7 port=25
 stopped lines=32 old=0
 `
-	// The first entry's "the key can be seen" is main's to say.
+	r.journal.wait(t, "stopped")
 	if diff := cmp.Diff(want, r.journal.text()); diff != "" {
 		t.Errorf("journal (-want +got)\n%s", diff)
 	}
@@ -258,7 +266,7 @@ func TestStartFails(t *testing.T) {
 	fake.Fail(firewall.OpSetup, firewall.ErrNotPermitted)
 	dir := t.TempDir()
 	c := load(t, "-log="+filepath.Join(dir, "log"), "-state-dir="+dir)
-	d, err := newWith(c, NewLog(c, new(bytes.Buffer)), fake)
+	d, err := newWith(c, newTestLog(t, c, io.Discard), fake)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +285,7 @@ func TestDryRun(t *testing.T) {
 	t.Parallel()
 	dir, j := t.TempDir(), newJournal()
 	c := load(t, "-log="+filepath.Join(dir, "log"), "-state-dir=/nonexistent/x", "-test=true", "-output=json", "-iptables=/nonexistent")
-	d, err := New(c, NewLog(c, j))
+	d, err := New(c, newTestLog(t, c, j))
 	if err != nil {
 		t.Fatal(err)
 	}

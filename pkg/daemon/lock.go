@@ -37,9 +37,13 @@ func (l lock) sign() error {
 }
 
 // lockFile locks the file at path, which is made if need be. It is an error if another process has it.
-func lockFile(path string, mode os.FileMode) (lock, error) {
+// Nobody else may read the file: whoever can may lock it too, and keep the next daemon from starting.
+func lockFile(path string) (lock, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, mode)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err == nil {
+			err = f.Chmod(0o600)
+		}
 		if err != nil {
 			return lock{}, fmt.Errorf("failed to open %q: %w", path, err)
 		}
@@ -51,7 +55,7 @@ func lockFile(path string, mode os.FileMode) (lock, error) {
 			return lock{}, fmt.Errorf("failed to lock %q: %w", path, err)
 		}
 		if stillAt(path, f) {
-			return lock{f}, f.Truncate(0) // a number left by one that was killed is nobody's
+			return lock{f}, nil
 		}
 		f.Close() // the one who held it has just removed it: a lock on that file keeps nobody out
 	}
@@ -95,7 +99,7 @@ func takeLocks(c *config.Daemon) (l *locks, err error) {
 		if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 			return l, fmt.Errorf("failed to make the state directory: %w", err)
 		}
-		state, err := l.take(filepath.Join(c.StateDir, "lock"), 0o600)
+		state, err := l.take(filepath.Join(c.StateDir, "lock"))
 		if err != nil {
 			return l, err
 		}
@@ -104,17 +108,18 @@ func takeLocks(c *config.Daemon) (l *locks, err error) {
 		}
 	}
 	if c.PidFile != "" {
-		l.pid, err = l.take(c.PidFile, 0o644)
+		l.pid, err = l.take(c.PidFile)
 	}
 	return l, err
 }
 
-func (l *locks) take(path string, mode os.FileMode) (lock, error) {
-	one, err := lockFile(path, mode)
-	if err == nil {
-		l.held = append(l.held, one)
+func (l *locks) take(path string) (lock, error) {
+	one, err := lockFile(path)
+	if err != nil {
+		return one, err
 	}
-	return one, err
+	l.held = append(l.held, one)
+	return one, one.Truncate(0) // a number that a killed daemon left is nobody's
 }
 
 // announce writes the pid file: who waits for a number in it waits for a daemon that is at work.

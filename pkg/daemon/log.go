@@ -12,10 +12,12 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// NewLog makes the daemon's own log as c asks for it.
-func NewLog(c *config.Daemon, w io.Writer) *logrus.Logger {
-	log := logrus.New()
-	log.SetOutput(w)
+// NewLog makes the daemon's own log as c asks for it. Nobody who logs ever waits for w; flush, called last, does for a
+// second at most.
+func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
+	queue := newLogWriter(w)
+	log = logrus.New()
+	log.SetOutput(queue)
 	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
 	if c.Output == config.OutputJSON {
 		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
@@ -26,7 +28,7 @@ func NewLog(c *config.Daemon, w io.Writer) *logrus.Logger {
 	case c.Quiet:
 		log.SetLevel(logrus.WarnLevel)
 	}
-	return log
+	return log, queue.close
 }
 
 // reportRule logs a change of a rule.
