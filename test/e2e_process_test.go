@@ -1,12 +1,16 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"debug/elf"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -173,5 +177,42 @@ func TestSecondDaemon(t *testing.T) {
 
 	third := l.daemon("-pid-file", pid)
 	third.stop()
+	l.wantBefore(before)
+}
+
+// A terminal that is closed and a log that nobody reads any more end nothing.
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, firewallKind{})
+	l.echo(22)
+	before := l.rules()
+	terminal, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := l.daemonCommand()
+	d.Stderr = stderr
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stderr.Close()
+	if line, err := bufio.NewReader(terminal).ReadString('\n'); !strings.Contains(line, `"msg":"watching"`) {
+		t.Fatalf("knockdaemon said %q, %v", line, err)
+	}
+	terminal.Close()
+	if err := d.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range []int{22, 23} {
+		l.knock("-port", strconv.Itoa(port))
+		eventually(t, "the rule", func() bool { return slices.Contains(l.open(), fmt.Sprintf("%s %d", laptopIP, port)) })
+	}
+	l.wantOpen(laptopIP, 22)
+	if err := d.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Wait(); err != nil {
+		t.Errorf("knockdaemon ended with %v", err)
+	}
 	l.wantBefore(before)
 }

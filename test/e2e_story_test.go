@@ -1,6 +1,7 @@
 package test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +138,49 @@ func TestFirewallReload(t *testing.T) {
 	l.wantRules(laptopIP + " 22")
 	d.stop()
 	l.wantBefore(before)
+}
+
+// A jump that somebody took away is put back by the next knock.
+func TestLostJump(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, firewallKind{})
+	l.echo(22)
+	before := l.rules()
+	d := l.daemon()
+	l.knock("-port", "22")
+	d.next("rule opened")
+	l.wantOpen(laptopIP, 22)
+	l.gate.in("iptables", "-D", "INPUT", "-m", "comment", "--comment", "knockdaemon", "-j", "KNOCK")
+	l.wantClosed(laptopIP, 22)
+	l.knock("-port", "22")
+	d.next("rule refreshed")
+	l.wantOpen(laptopIP, 22)
+	l.wantRules(laptopIP + " 22")
+	d.stop()
+	l.wantBefore(before)
+}
+
+// The example of a firewall that is nft's own lets in who has knocked, and nobody
+// else.
+func TestNftExample(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "nft:nftables")
+	l := newLab(t, firewallKind{noLog: true})
+	l.echo(22)
+	l.gate.in("nft", "flush", "ruleset")
+	l.must("yes\n", "ip", "netns", "exec", l.gate.name, filepath.Join(examples, "firewall-nft.sh"), "-t", "60", "-p", l.prefix)
+	before := l.gate.in("nft", "list", "ruleset")
+	l.wantClosed(laptopIP, 22)
+	d := l.daemon()
+	l.knock("-port", "22")
+	d.next("rule opened")
+	l.wantOpen(laptopIP, 22)
+	l.wantClosed(strangerIP, 22)
+	l.knock("-port", "22", "-time", "255")
+	d.next("rule closed")
+	l.wantClosed(laptopIP, 22)
+	d.stop()
+	if diff := cmp.Diff(before, l.gate.in("nft", "list", "ruleset")); diff != "" {
+		t.Errorf("the rules (-before +after)\n%s", diff)
+	}
 }
