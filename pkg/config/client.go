@@ -39,14 +39,20 @@ func ClientSettings() []Setting { return newClient().settings() }
 
 func (c *Client) settings() []Setting {
 	all := []Setting{
-		setting("ip", "open the port to this IPv4 `ADDRESS` (default: the one that host will see, as far as is known here)", ipv4(&c.IP)),
+		setting("ip",
+			"open the port to this IPv4 `ADDRESS` (default: the one that host will see, as far as is known here)",
+			ipv4(&c.IP)),
 		setting("port", "the TCP `PORT` to open, 0..255", c.setPort),
-		setting("time", "how many `MINUTES` to open it for, 1..254; 0: no limit; 255: close it (default: 15)", integer(&c.Time, "minutes, or 0 for no limit, or 255 to close", 0, 255)),
+		setting("time",
+			"how many `MINUTES` to open it for, 1..254; 0: no limit; 255: close it (default: 15)",
+			integer(&c.Time, "minutes, or 0 for no limit, or 255 to close", 0, 255)),
 	}
 	all = append(all, c.secret.settings()...)
 	all = append(all, sealing(&c.Knock)...)
 	all = append(all, []Setting{
-		setting("delay", "wait this many `MILLISECONDS` after each knock (default: 20)", duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
+		setting("delay",
+			"wait this many `MILLISECONDS` after each knock (default: 20)",
+			duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
 		confSetting("~/.knockclient.conf, then /etc/knockclient.conf"),
 		toggle("test", "send nothing: print the knock's ports", &c.Test),
 		setting("log-to-file", "send nothing: append the log lines of a firewall to `FILE`", name(&c.LogToFile)),

@@ -8,9 +8,15 @@ import (
 // sealing makes the settings that both ends must agree on, except the passphrase and the length of an IV.
 func sealing(o *knock.Options) []Setting {
 	return []Setting{
-		setting("header", "the `HEADER` of the message: none (both ends know the IV) or randomiv (the knock carries it) (default: none)", oneOf(&o.Header, knock.HeaderNone, knock.HeaderRandomIV)),
-		setting("iv", "the initialisation `VECTOR`, 8 bytes; with the header 1 to 8 (default: 01234567, or random)", func(v string) error { o.IV = []byte(v); return notEmpty(v) }),
-		setting("port-min", "the first of the 256 knock `PORT`s (default: 745)", integer(&o.PortMin, "a port with 255 more above it", 1, knock.MaxPortMin)),
+		setting("header",
+			"the `HEADER` of the message: none (both ends know the IV) or randomiv (the knock carries it) (default: none)",
+			oneOf(&o.Header, knock.HeaderNone, knock.HeaderRandomIV)),
+		setting("iv",
+			"the initialisation `VECTOR`, 8 bytes; with the header 1 to 8 (default: 01234567, or random)",
+			func(v string) error { o.IV = []byte(v); return notEmpty(v) }),
+		setting("port-min",
+			"the first of the 256 knock `PORT`s (default: 745)",
+			integer(&o.PortMin, "a port with 255 more above it", 1, knock.MaxPortMin)),
 	}
 }
 

@@ -78,7 +78,8 @@ func (r *replay) run(in io.Reader) error {
 	return nil
 }
 
-// read sends the packets of the lines of in, in batches that it takes from empty if it can. The clock starts at now and from then on shows the last stamp.
+// read sends the packets of the lines of in, in batches that it takes from empty if it can. The clock starts at now
+// and from then on shows the last stamp.
 func (r *replay) read(in io.Reader, now time.Time, batches chan<- []packet.Packet, empty <-chan []packet.Packet) error {
 	const size = 512
 	batch := make([]packet.Packet, 0, size)
