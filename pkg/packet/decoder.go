@@ -46,14 +46,15 @@ type Options struct {
 	Boot time.Time
 }
 
-// A Decoder decodes the lines of one log. It remembers the last stamp that it read, so it serves one goroutine at
-// a time.
+// A Decoder decodes the lines of one log. It remembers the last stamp and address that it read, so it serves one
+// goroutine at a time.
 type Decoder struct {
 	prefix []byte
 	head   Head
 	custom *custom
 	boot   time.Time
 	stamps stampCache
+	host   lastAddr
 }
 
 // NewDecoder gives a Decoder, or an error for an unknown head or a regular expression that does not compile or
@@ -94,20 +95,15 @@ func (d *Decoder) decode(line []byte, now time.Time, p *Packet) error {
 		return ErrNotOurs
 	}
 	p.At = at
-	if d.head == HeadSyslog {
-		if entry, ok := bytes.CutPrefix(text, ipchainsMark); ok {
-			return decodeIPChains(entry, p)
+	if logged, ok := bytes.CutPrefix(text, d.prefix); ok {
+		if fields, ok := bytes.CutPrefix(bytes.TrimLeft(logged, " "), netfilterMark); ok {
+			return decodeNetfilter(fields, p, &d.host)
 		}
 	}
-	text, ok = bytes.CutPrefix(text, d.prefix)
-	if !ok {
-		return ErrNotOurs
+	if entry, ok := bytes.CutPrefix(text, ipchainsMark); ok && d.head == HeadSyslog {
+		return decodeIPChains(entry, p)
 	}
-	text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " "), netfilterMark)
-	if !ok {
-		return ErrNotOurs
-	}
-	return decodeNetfilter(text, p)
+	return ErrNotOurs
 }
 
 // custom is a log format given by the administrator.

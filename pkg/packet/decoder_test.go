@@ -240,6 +240,19 @@ func TestStampCache(t *testing.T) {
 	}
 }
 
+// What a line says of its destination is not what the line before said.
+func TestDestinationsDiffer(t *testing.T) {
+	t.Parallel()
+	d := mustDecoder(t, Options{})
+	for _, dst := range []string{"10.99.0.1", "10.99.0.1", "10.99.0.10", "10.99.0.1", "2001:db8::1", "2001:db8::1", "10.99.0.1"} {
+		line := "Nov 20 20:08:33 gate kernel: IN=e OUT= SRC=10.99.0.2 DST=" + dst + " LEN=60 PROTO=TCP SPT=1 DPT=800 WINDOW=1 SYN URGP=0 "
+		p, err := d.Decode([]byte(line), testNow)
+		if err != nil || p.Dst != netip.MustParseAddr(dst) || p.DstPort != 800 {
+			t.Errorf("%s: %+v, %v", dst, p, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, file := range []string{"rsyslog-traditional.log", "rsyslog-iso.log", "dmesg.log", "ulogd-logemu.log", "ipchains.log"} {
 		for _, line := range testLines(f, file) {

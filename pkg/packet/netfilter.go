@@ -1,58 +1,36 @@
 package packet
 
-import "bytes"
-
-// The fields of the kernel's LOG target (net/netfilter/nf_log_syslog.c; nftables' log and ulogd's LOGEMU write
-// the same), in the order in which it writes them.
-var (
-	netfilterMark = []byte("IN=")
-	fieldSrc      = []byte(" SRC=")
-	fieldDst      = []byte(" DST=")
-	fieldProto    = []byte(" PROTO=")
-	fieldSpt      = []byte(" SPT=")
-	fieldDpt      = []byte(" DPT=")
-	fieldUrgp     = []byte(" URGP=")
+import (
+	"bytes"
+	"net/netip"
 )
 
-// decodeNetfilter reads what follows "IN=".
-func decodeNetfilter(text []byte, p *Packet) error {
+var netfilterMark = []byte("IN=")
+
+// decodeNetfilter reads what follows "IN=" in a line of the kernel's LOG target (net/netfilter/nf_log_syslog.c;
+// nftables' log and ulogd's LOGEMU write the same). The fields are taken in the order in which they are written.
+func decodeNetfilter(text []byte, p *Packet, host *lastAddr) error {
 	if len(text) == 0 || text[0] == ' ' {
 		return ErrNotOurs // no interface it came in by: the packet is one of our own, on its way out
 	}
-	src, text, ok := cutField(text, fieldSrc)
-	dst, text, okDst := cutField(text, fieldDst)
-	proto, text, okProto := cutField(text, fieldProto)
-	if !ok || !okDst || !okProto {
-		return ErrMalformed
-	}
-	p.Src, ok = parseAddr(src)
-	p.Dst, okDst = parseAddr(dst)
-	p.Proto, okProto = parseProto(proto)
-	if !ok || !okDst || !okProto {
+	text, okSrc := cutAddr(text, " SRC=", &p.Src)
+	text, okDst := host.cut(text, " DST=", &p.Dst)
+	text, okProto := cutProto(text, &p.Proto)
+	if !okSrc || !okDst || !okProto {
 		return ErrMalformed
 	}
 	if p.Proto != TCP && p.Proto != UDP {
 		return nil // the ports further on in an ICMP error are those of the packet that it quotes
 	}
-	return decodePorts(text, p)
-}
-
-// decodePorts reads what follows PROTO=TCP or PROTO=UDP.
-func decodePorts(text []byte, p *Packet) error {
-	spt, text, ok := cutField(text, fieldSpt)
-	dpt, text, okDpt := cutField(text, fieldDpt)
-	if !ok || !okDpt {
+	text, okSrc = cutPort(text, " SPT=", &p.SrcPort)
+	text, okDst = cutPort(text, " DPT=", &p.DstPort)
+	if !okSrc || !okDst {
 		return ErrMalformed // a fragment, or cut off
-	}
-	p.SrcPort, ok = parsePort(spt)
-	p.DstPort, okDpt = parsePort(dpt)
-	if !ok || !okDpt {
-		return ErrMalformed
 	}
 	if p.Proto == UDP {
 		return nil
 	}
-	end := indexField(text, fieldUrgp)
+	end := indexField(text, " URGP=")
 	if end < 0 {
 		return ErrMalformed // the flags may be cut
 	}
@@ -60,34 +38,97 @@ func decodePorts(text []byte, p *Packet) error {
 	return nil
 }
 
-// cutField finds the first " NAME=" in text and gives its value and what follows that. A value ends with a space:
-// one that ends with the line may be cut.
-func cutField(text, name []byte) (value, rest []byte, ok bool) {
+// The functions that cut look for the first " NAME=" in text, read its value and give what follows that. A value ends
+// with a space: one that ends with the line may be cut.
+
+func cutAddr(text []byte, name string, to *netip.Addr) (rest []byte, ok bool) {
 	at := indexField(text, name)
 	if at < 0 {
-		return nil, nil, false
+		return nil, false
 	}
 	text = text[at+len(name):]
-	end := bytes.IndexByte(text, ' ')
-	if end < 0 {
-		return nil, nil, false
+	if addr, n, ok := leadingIPv4(text); ok && n < len(text) && text[n] == ' ' {
+		*to = addr
+		return text[n:], true
 	}
-	return text[:end], text[end:], true
+	value, rest, ok := cutValue(text)
+	if ok {
+		*to, ok = parseAddr(value)
+	}
+	return rest, ok
+}
+
+// A lastAddr is an address as it was read last. A host's log names the same destination in nearly every line.
+type lastAddr struct {
+	text []byte // with the space behind it
+	addr netip.Addr
+}
+
+// cut is cutAddr.
+func (l *lastAddr) cut(text []byte, name string, to *netip.Addr) (rest []byte, ok bool) {
+	if at := indexField(text, name); at >= 0 && len(l.text) > 0 && bytes.HasPrefix(text[at+len(name):], l.text) {
+		*to = l.addr
+		return text[at+len(name)+len(l.text)-1:], true
+	}
+	rest, ok = cutAddr(text, name, to)
+	if ok {
+		value := text[:len(text)-len(rest)+1]
+		l.text = append(l.text[:0], value[bytes.LastIndexByte(value, '=')+1:]...)
+		l.addr = *to
+	}
+	return rest, ok
+}
+
+func cutPort(text []byte, name string, to *uint16) (rest []byte, ok bool) {
+	at := indexField(text, name)
+	if at < 0 {
+		return nil, false
+	}
+	value, rest, ok := cutValue(text[at+len(name):])
+	if ok {
+		*to, ok = parsePort(value)
+	}
+	return rest, ok
+}
+
+func cutProto(text []byte, to *Proto) (rest []byte, ok bool) {
+	const name = " PROTO="
+	at := indexField(text, name)
+	if at < 0 {
+		return nil, false
+	}
+	value, rest, ok := cutValue(text[at+len(name):])
+	if ok {
+		*to, ok = parseProto(value)
+	}
+	return rest, ok
+}
+
+// cutValue cuts at the next space, which for all values but an IPv6 address is near.
+func cutValue(text []byte) (value, rest []byte, ok bool) {
+	for i, c := range text {
+		if c == ' ' {
+			return text[:i], text[i:], true
+		}
+	}
+	return nil, nil, false
 }
 
 // indexField is bytes.Index for a name that begins with a space. It looks for the letter behind the space, since
 // half the words of a line begin with a space, and most fields follow the one before at once.
-func indexField(text, name []byte) int {
-	for from := 0; ; {
-		if bytes.HasPrefix(text[from:], name) {
+func indexField(text []byte, name string) int {
+	for from := 0; from+len(name) <= len(text); {
+		rest := text[from:]
+		if rest[1] == name[1] && string(rest[:len(name)]) == name {
 			return from
 		}
-		letter := bytes.IndexByte(text[min(from+2, len(text)):], name[1])
+		letter := bytes.IndexByte(rest[2:], name[1])
 		if letter < 0 {
 			return -1
 		}
 		from += letter + 1
 	}
+	return -1
 }
 
 // parseFlags reads the words that are flags and passes over the rest: " SEQ=1 ACK=0 WINDOW=64240 RES=0x00 SYN".
@@ -145,7 +186,7 @@ func decodeIPChains(text []byte, p *Packet) error {
 	proto, text := cutWord(text)
 	src, text := cutWord(text)
 	dst, text := cutWord(text)
-	proto, ok := bytes.CutPrefix(proto, fieldProto[1:])
+	proto, ok := bytes.CutPrefix(proto, []byte("PROTO="))
 	rule := bytes.LastIndex(text, []byte(" (#"))
 	if !ok || rule < 0 {
 		return ErrMalformed

@@ -19,24 +19,37 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 }
 
 func parseIPv4(b []byte) (netip.Addr, bool) {
+	addr, n, ok := leadingIPv4(b)
+	return addr, ok && n == len(b)
+}
+
+// leadingIPv4 reads the address that b begins with, n bytes of it.
+func leadingIPv4(b []byte) (addr netip.Addr, n int, ok bool) {
 	var octets [4]byte
-	field, value, start := 0, 0, 0
-	for i, c := range b {
-		if digit := int(c) - '0'; digit >= 0 && digit <= 9 {
+	start := 0
+	for field := range octets {
+		value, end := 0, start
+		for end < len(b) && end < start+4 {
+			digit := int(b[end]) - '0'
+			if digit < 0 || digit > 9 {
+				break
+			}
 			value = 10*value + digit
-			continue
+			end++
 		}
-		if c != '.' || field == 3 || !isOctet(b[start:i], value) {
-			return netip.Addr{}, false
+		if !isOctet(b[start:end], value) {
+			return netip.Addr{}, 0, false
 		}
 		octets[field] = byte(value)
-		field, value, start = field+1, 0, i+1
+		if field == 3 {
+			return netip.AddrFrom4(octets), end, true
+		}
+		if end == len(b) || b[end] != '.' {
+			return netip.Addr{}, 0, false
+		}
+		start = end + 1
 	}
-	if field != 3 || !isOctet(b[start:], value) {
-		return netip.Addr{}, false
-	}
-	octets[3] = byte(value)
-	return netip.AddrFrom4(octets), true
+	return netip.Addr{}, 0, false
 }
 
 // isOctet tells whether digits, of the given value, may stand in an IPv4 address. Some read a leading zero as octal.

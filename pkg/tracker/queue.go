@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -12,7 +13,7 @@ const seenMax = 64
 // A queue is what one source has tried lately.
 type queue struct {
 	src        netip.Addr
-	touched    time.Time
+	touched    time.Duration // when a packet of it came last, since the first packet of all
 	next, prev *queue
 
 	ports  []uint16 // tried and not yet part of a knock, fewer than or as many as a knock has
@@ -24,7 +25,7 @@ type queue struct {
 type pair uint32
 
 func (q *queue) reset(src netip.Addr) {
-	*q = queue{src: src, ports: q.ports[:0], seen: q.seen[:0]}
+	*q = queue{src: src, touched: math.MinInt64, ports: q.ports[:0], seen: q.seen[:0]}
 	q.next, q.prev = q, q
 }
 

@@ -55,6 +55,7 @@ type Tracker struct {
 	queues  map[netip.Addr]*queue
 	idle    queue // the head of a ring of all queues, the one that has stood still longest at idle.next
 	free    *queue
+	began   time.Time // the first packet's time, from which others are counted
 	stats   Stats
 }
 
@@ -80,11 +81,13 @@ func (t *Tracker) Observe(p packet.Packet, now time.Time) Verdict {
 		t.stats.Ignored++
 		return Ignored
 	}
-	t.expire(now)
-	q := t.queueOf(p.Src)
-	if now.After(q.touched) {
-		q.touched = now
+	if t.began.IsZero() {
+		t.began = now
 	}
+	age := now.Sub(t.began)
+	t.expire(age)
+	q := t.queueOf(p.Src)
+	q.touched = max(q.touched, age)
 	q.unlink()
 	q.linkBefore(&t.idle)
 	if p.SrcPort != 0 && q.seenBefore(p.SrcPort, p.DstPort) {
@@ -122,8 +125,8 @@ func (t *Tracker) queueOf(src netip.Addr) *queue {
 }
 
 // expire drops the queues that have stood still for too long.
-func (t *Tracker) expire(now time.Time) {
-	for q := t.idle.next; q != &t.idle && now.Sub(q.touched) > t.options.Timeout; q = t.idle.next {
+func (t *Tracker) expire(age time.Duration) {
+	for q := t.idle.next; q != &t.idle && age-q.touched > t.options.Timeout; q = t.idle.next {
 		t.drop(q)
 		t.stats.Expired++
 	}
