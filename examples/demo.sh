@@ -5,6 +5,7 @@
 # rsyslog.conf), both programs, the TCP connections. Fails at the first step that
 # does not hold. Run it as root: sudo ./examples/demo.sh
 set -euo pipefail
+unset KNOCK_KEY # it would win over the keys used here
 
 examples=$(cd "$(dirname "$0")" && pwd)
 gate=192.0.2.1 laptop=192.0.2.2 stranger=192.0.2.3

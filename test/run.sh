@@ -3,6 +3,7 @@
 # target for some seconds. The tests use the real firewall, in network namespaces of their own, the real loggers and the
 # real Perl libraries; what is missing is installed with apt-get. Run it as root: sudo ./test/run.sh
 set -euo pipefail
+unset KNOCK_KEY # it would win over the keys used here
 cd "$(dirname "$0")/.."
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2

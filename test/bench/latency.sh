@@ -7,6 +7,7 @@
 # Run it as root, on a machine that has little else to do: sudo ./test/bench/latency.sh [-check] [-rounds NUMBER]
 # With -check it fails if knockdaemon's median is not under half of knockd's, or over 3 times the floor's.
 set -euo pipefail
+unset KNOCK_KEY # it would win over the keys used here
 cd "$(dirname "$0")/../.."
 
 die() {
