@@ -10,25 +10,11 @@
 # has marked just before is accepted. The mark is one bit, cleared first.
 # IPv6 gets the same rules, without the log (a knock is IPv4): it would be a way
 # around the closed IPv4 ports otherwise. With -4 it is left as it is.
+# shellcheck disable=SC2317 # functions that are called by a made-up name
 set -eu
 
-ports=745-1000 # the knock ports: knockdaemon's port-min, and 255 more
-
-usage() {
-	cat <<-EOF
-		usage: firewall-nft.sh [-k PORT[,PORT...]] [-t SECONDS] [-p PREFIX] [-4] [-n]
-		  -k  TCP ports that stay open to everybody, 22 to begin with, say (none)
-		  -t  take the rules back unless they are confirmed within SECONDS (60)
-		  -p  the log prefix, as knockdaemon's -log-prefix ('DENY ')
-		  -4  leave IPv6 as it is
-		  -n  print the rules, change nothing
-	EOF
-}
-
-die() {
-	echo "firewall-nft.sh: error: $1" >&2
-	exit "${2:-1}"
-}
+# shellcheck source=examples/trial.sh
+. "$(dirname "$0")/trial.sh"
 
 # rules4: the log has no limit, for one knock that is not logged spoils the whole
 # sequence; and the drop after it keeps other rules from answering a knock.
@@ -46,8 +32,8 @@ table ip knock {
 		ct state established,related goto pass
 		icmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } goto pass
 		${keep:+tcp dport { $keep \} goto pass}
-		tcp dport $ports tcp flags & (fin | syn | rst | ack) == syn log prefix "$prefix" level info
-		tcp dport $ports drop
+		tcp dport $low-$high tcp flags & (fin | syn | rst | ack) == syn log prefix "$prefix" level info
+		tcp dport $low-$high drop
 	}
 }
 EOF
@@ -92,34 +78,7 @@ add() {
 	echo "nft 'add table $1; delete table $1'" >>"$dir/back"
 }
 
-# check_ports refuses what is no list of ports, and knock ports: one that is
-# open would answer.
-check_ports() {
-	local port
-	[[ $keep =~ ^[0-9]{1,5}(,[0-9]{1,5})*$ ]] || die "-k takes TCP ports separated by commas, not '$keep'" 2
-	for port in ${keep//,/ }; do
-		((10#$port >= 1 && 10#$port <= 65535)) || die "port $port is out of range: 1 to 65535" 2
-		((10#$port < ${ports%-*} || 10#$port > ${ports#*-})) ||
-			die "port $port is a knock port ($ports): change port-min in knockdaemon.conf and 'ports' in this script" 2
-	done
-}
-
-keep='' seconds=60 prefix='DENY ' version6=true print=false
-while getopts :k:t:p:4nh option; do
-	case $option in
-	k) keep=$OPTARG && check_ports ;;
-	t) seconds=$OPTARG ;;
-	p) prefix=$OPTARG ;;
-	4) version6=false ;;
-	n) print=true ;;
-	h) usage && exit ;;
-	*) die "wrong use of -$OPTARG: see firewall-nft.sh -h" 2 ;;
-	esac
-done
-[ "$OPTIND" -gt $# ] || die "unexpected argument '${!OPTIND}': see firewall-nft.sh -h" 2
-[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t takes seconds, 1 to 99999, not '$seconds'" 2
-[[ $prefix =~ ^[A-Za-z0-9_:./\ -]{1,29}$ ]] || die "-p takes 1 to 29 letters, digits, spaces and any of _:./-, not '$prefix'" 2
-
+read_options "$@"
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/firewall.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 nft list ruleset >"$dir/before" || die 'failed to read the present rules with nft: run as root, with nftables installed'
@@ -135,6 +94,4 @@ if $print; then
 	exit
 fi
 echo "nft -f '$dir/new'" >"$dir/apply"
-# shellcheck source=/dev/null
-. "$(dirname "$0")/trial.sh"
 trial "$dir" "$seconds"
