@@ -15,8 +15,13 @@ import (
 // NewLog makes the daemon's own log as c asks for it. Nobody who logs ever waits for w; flush, called last, does for a
 // second at most.
 func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
-	queue := newLogWriter(w)
 	log = logrus.New()
+	queue := newLogWriter(w, func(lost int) []byte {
+		entry := log.WithField("lost", lost)
+		entry.Time, entry.Level, entry.Message = time.Now(), logrus.WarnLevel, "lines of this log were lost, it is read too slowly"
+		line, _ := log.Formatter.Format(entry) // numbers always have a form
+		return line
+	})
 	log.SetOutput(queue)
 	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
 	if c.Output == config.OutputJSON {

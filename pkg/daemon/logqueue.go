@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -19,6 +18,7 @@ const (
 // not fit into its queue is lost and counted.
 type logWriter struct {
 	to      io.Writer
+	report  func(lost int) []byte // makes the line that tells of lost ones
 	lines   chan []byte
 	written chan struct{} // closed when all is written
 
@@ -28,14 +28,14 @@ type logWriter struct {
 }
 
 // newLogWriter starts a goroutine, which close ends.
-func newLogWriter(to io.Writer) *logWriter {
-	w := &logWriter{to: to, lines: make(chan []byte, logQueue), written: make(chan struct{})}
+func newLogWriter(to io.Writer, report func(lost int) []byte) *logWriter {
+	w := &logWriter{to: to, report: report, lines: make(chan []byte, logQueue), written: make(chan struct{})}
 	go func() {
 		defer close(w.written)
 		for line := range w.lines {
 			w.to.Write(line) // there is no other place to say that it failed
 			if lost := w.takeLost(); lost > 0 {
-				fmt.Fprintf(w.to, "knockdaemon: warning: %d lines of this log were lost, it was read too slowly\n", lost)
+				w.to.Write(w.report(lost))
 			}
 		}
 	}()

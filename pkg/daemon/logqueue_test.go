@@ -11,19 +11,35 @@ import (
 // gated is a reader of the log that hangs until it is let go.
 type gated struct {
 	gate chan struct{}
-	text strings.Builder
+	next io.Writer
 }
 
 func (g *gated) Write(b []byte) (int, error) {
 	<-g.gate
-	return g.text.Write(b)
+	return g.next.Write(b)
+}
+
+func lostLine(lost int) []byte { return fmt.Appendf(nil, "%d lost\n", lost) }
+
+// In JSON, what tells of lost lines is JSON as well.
+func TestLostLinesAreToldInTheLogsForm(t *testing.T) {
+	t.Parallel()
+	j := newJournal()
+	to := &gated{gate: make(chan struct{}), next: j}
+	log := newTestLog(t, load(t, "-log=l", "-output=json"), to)
+	for range 2 * logQueue {
+		log.Info("line")
+	}
+	close(to.gate)
+	j.wait(t, "lines of this log were lost, it is read too slowly")
 }
 
 func TestLogWriterNeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		to := &gated{gate: make(chan struct{})}
-		w := newLogWriter(to)
+		var text strings.Builder
+		to := &gated{gate: make(chan struct{}), next: &text}
+		w := newLogWriter(to, lostLine)
 		for i := range 3 * logQueue {
 			fmt.Fprintf(w, "line %d\n", i)
 			synctest.Wait()
@@ -39,11 +55,11 @@ func TestLogWriterNeverWaits(t *testing.T) {
 		for i := range logQueue + 1 {
 			fmt.Fprintf(&want, "line %d\n", i)
 			if i == 0 {
-				fmt.Fprintf(&want, "knockdaemon: warning: %d lines of this log were lost, it was read too slowly\n", lost)
+				want.Write(lostLine(lost))
 			}
 		}
 		want.WriteString("after\n")
-		if got := to.text.String(); got != want.String() {
+		if got := text.String(); got != want.String() {
 			t.Errorf("got %d bytes, want %d:\n%.300s", len(got), want.Len(), got)
 		}
 	})
@@ -54,7 +70,7 @@ func TestLogWriterCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, to := io.Pipe()
-		w := newLogWriter(to)
+		w := newLogWriter(to, lostLine)
 		fmt.Fprintln(w, "nobody reads this")
 		w.close() // in a bubble it would be a deadlock if it waited for ever
 		r.Close()
