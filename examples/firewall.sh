@@ -7,6 +7,9 @@
 # people's chains (Docker's, say) stay. A jump of a running knockdaemon stays too.
 # IPv6 gets the same rules, without the log (a knock is IPv4): it would be a way
 # around the closed IPv4 ports otherwise. With -4 it is left as it is.
+#
+# It lasts until the next boot, unless it is saved (netfilter-persistent save, or nft
+# list ruleset >/etc/nftables.conf) while no knockdaemon runs.
 # shellcheck disable=SC2317 # functions that are called by a made-up name
 set -eu
 

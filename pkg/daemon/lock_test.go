@@ -64,11 +64,40 @@ func TestLockTakesOverWhatWasLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.release()
+	if got, err := os.ReadFile(pidFile); len(got) != 0 || err != nil {
+		t.Errorf("before it is announced the pid file holds %q, %v", got, err)
+	}
 	if err := held.announce(); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(pidFile); string(got) != fmt.Sprintf("%d\n", os.Getpid()) {
 		t.Errorf("the pid file holds %q", got)
+	}
+}
+
+// A file that its holder removed while another waited to lock it keeps nobody out, so it is no lock.
+func TestLockOnARemovedFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !stillAt(path, f) {
+		t.Error("a file is not where it was made")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if stillAt(path, f) {
+		t.Error("a removed file is where it was")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stillAt(path, f) {
+		t.Error("a removed file is where another is")
 	}
 }
 

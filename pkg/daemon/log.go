@@ -42,6 +42,8 @@ func (d *Daemon) reportRule(e lease.Event) {
 	switch e.Kind {
 	case lease.Failed:
 		log.WithError(e.Err).Error("rule not removed, will try again")
+	case lease.Left:
+		log.WithError(e.Err).Error("rule left in the firewall")
 	case lease.Opened, lease.Refreshed:
 		until := "no limit"
 		if !e.Until.IsZero() {

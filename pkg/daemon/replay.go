@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,19 +25,15 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 		defer f.Close()
 		in = f
 	}
-	buffered := bufio.NewWriter(out)
-	r := &replay{report: textReport(buffered)}
+	r := &replay{report: textReport(out)}
 	if c.Output == config.OutputJSON {
-		r.report = jsonReport(buffered)
+		r.report = jsonReport(out)
 	}
 	var err error
 	if r.pipeline, err = newPipeline(c, time.Unix(0, 0), r.decide); err != nil {
 		return err
 	}
-	if err := r.run(in); err != nil {
-		return err
-	}
-	return buffered.Flush()
+	return r.run(in)
 }
 
 type replay struct {

@@ -1,12 +1,16 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +83,38 @@ func TestReplayKeepsOrder(t *testing.T) {
 	}
 	if !strings.HasPrefix(lines[2000], "16000 lines, 16000 packets, 2000 knocks, ") {
 		t.Errorf("the summary is %q", lines[2000])
+	}
+}
+
+// A log without stamps is replayed at the time of the replay, and what it held before a failure is told.
+func TestReplayWithoutStamps(t *testing.T) {
+	t.Parallel()
+	codec, err := knock.New(knock.Options{Passphrase: []byte("knock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sequence, err := codec.Seal(open22)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	for i, port := range sequence {
+		fmt.Fprintf(&log, "BLOCK 203.0.113.5:%d -> %d\n", i+1, port)
+	}
+	var out strings.Builder
+	in := io.MultiReader(strings.NewReader(log.String()), iotest.ErrReader(iotest.ErrTimeout))
+	c := load(t, "-replay=-", `-log-regexp=BLOCK (?P<src>[\d.]+):(?P<spt>\d+) -> (?P<dpt>\d+)`, "-output=json")
+	before := time.Now()
+	err = Replay(c, in, &out)
+	if !errors.Is(err, iotest.ErrTimeout) {
+		t.Errorf("error %v, want %v", err, iotest.ErrTimeout)
+	}
+	var told replayedKnock
+	if err := json.Unmarshal([]byte(out.String()), &told); err != nil {
+		t.Fatalf("told %q: %v", out.String(), err)
+	}
+	if told.At.Before(before) || told.At.After(time.Now()) || told.Port != 22 {
+		t.Errorf("told %+v, want it now", told)
 	}
 }
 

@@ -27,8 +27,14 @@ const (
 	firstDelay = time.Second
 	lastDelay  = 30 * time.Second
 
-	// stopLimit is how long Run's end tries to take out the rules one by one.
-	stopLimit = 30 * time.Second
+	// stopLimit is how long Run's end may take, but for a change under way, and
+	// stopRetry how much of it goes into taking everything out at once.
+	stopLimit = 20 * time.Second
+	stopRetry = 15 * time.Second
+
+	// checkEvery is how often repeated knocks have the firewall looked at, which
+	// is slow: whoever has recorded one can repeat it as fast as he likes.
+	checkEvery = 500 * time.Millisecond
 )
 
 var (
@@ -46,6 +52,7 @@ const (
 	Expired   = "expired"   // the rule was taken out at its end
 	Stale     = "stale"     // a rule found at the start without a lease was taken out
 	Failed    = "failed"    // the rule could not be taken out; until Run ends that is tried again
+	Left      = "left"      // at the end of Run the rule could not be taken out
 )
 
 // Event is a change of a rule.
@@ -53,7 +60,7 @@ type Event struct {
 	Kind  string        // one of the kinds above
 	Rule  firewall.Rule // the rule that changed
 	Until time.Time     // of Opened and Refreshed: the end; zero for no limit
-	Err   error         // of Failed: why
+	Err   error         // of Failed and Left: why
 }
 
 // Options of a Manager.

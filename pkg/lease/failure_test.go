@@ -37,6 +37,7 @@ func TestFailingAdd(t *testing.T) {
 func TestFailingRefreshKeepsTheLease(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.open(one, 60)
+		h.at(1)
 		h.fake.Fail(firewall.OpAdd, errBroken)
 		if err := h.Open(h.t.Context(), one, h.end(600)); !errors.Is(err, errBroken) {
 			t.Errorf("got error %v, want %v", err, errBroken)
@@ -227,7 +228,74 @@ func TestStopTriesEachRule(t *testing.T) {
 		h.rules("chain\n")
 		h.leases()
 		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s opened 192.0.2.2 22/tcp",
-			"0s closed 192.0.2.1 22/tcp", "0s closed 192.0.2.2 22/tcp")
+			"15s closed 192.0.2.1 22/tcp", "15s closed 192.0.2.2 22/tcp")
+	})
+}
+
+// TestStopWaitsForTheFirewall has one that is held by another program for a while.
+func TestStopWaitsForTheFirewall(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.open(one, 60)
+		h.fake.Fail(firewall.OpTeardown, errBroken)
+		h.fake.Calls()
+		h.cancel()
+		time.AfterFunc(2500*time.Millisecond, func() { h.fake.Fail(firewall.OpTeardown, nil) })
+		h.must(<-h.done)
+		h.rules("")
+		h.calls("teardown", "teardown", "teardown", "teardown")
+		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "3s closed 192.0.2.1 22/tcp")
+	})
+}
+
+// hanging is a firewall that does nothing until its time is over.
+type hanging struct{ *firewall.Fake }
+
+func (hanging) Teardown(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func (hanging) Delete(ctx context.Context, _ firewall.Rule) error { <-ctx.Done(); return ctx.Err() }
+
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := New(hanging{firewall.NewFake()}, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := m.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for port := range uint16(100) {
+			if err := m.Open(ctx, firewall.Rule{Src: one.Src, Port: port}, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		cancel()
+		if err := m.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
+		}
+		if got := time.Since(began); got != stopLimit {
+			t.Errorf("stopped after %v, want %v", got, stopLimit)
+		}
+	})
+}
+
+// TestRepeatedKnocksAreCheap: whoever repeats a recorded knock does not make the
+// firewall work for each.
+func TestRepeatedKnocksAreCheap(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.open(one, 60)
+		h.fake.Calls()
+		for range 1000 {
+			time.Sleep(time.Millisecond)
+			h.must(h.Open(h.t.Context(), one, h.end(600)))
+		}
+		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.1 22/tcp")
+		h.leases("192.0.2.1 22/tcp 600s")
+		// What was closed in between is no repetition.
+		h.must(h.Close(h.t.Context(), one))
+		h.fake.Calls()
+		h.must(h.Open(h.t.Context(), one, h.end(600)))
+		h.calls("add 192.0.2.1 22/tcp")
+		h.rules("chain\naccept 192.0.2.1 22/tcp\n")
 	})
 }
 
@@ -241,7 +309,7 @@ func TestStopFails(t *testing.T) {
 			t.Errorf("got error %v, want both", err)
 		}
 		h.leases("192.0.2.1 22/tcp 60s")
-		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s failed 192.0.2.1 22/tcp: stuck")
+		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "15s left 192.0.2.1 22/tcp: stuck")
 	})
 }
 

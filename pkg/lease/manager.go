@@ -32,6 +32,7 @@ type Manager struct {
 type entry struct {
 	until time.Time // the lease's end; zero: no limit
 	due   time.Time // when something is to be done; zero: never
+	seen  time.Time // when the firewall had it last, of an open rule
 
 	// Of a rule that is to go:
 	closing bool
@@ -87,7 +88,8 @@ func (m *Manager) reconcile(ctx context.Context) error {
 // Open puts r into the firewall until the given time; a zero time sets no
 // limit. Make until from time.Now, with its monotonic reading: then a clock that
 // is set does not move the end. A rule that is open gets the new end, and is put
-// in again should somebody have flushed it.
+// in again should somebody have flushed it, for which the firewall is looked at
+// twice a second at most.
 //
 // After an error nothing has changed: a lease that was there keeps its end, and
 // one that was not does not exist. The firewall may have taken the rule all the
@@ -110,17 +112,20 @@ func (m *Manager) Open(ctx context.Context, r firewall.Rule, until time.Time) er
 	case e == nil && len(m.entries) >= MaxLeases:
 		return fmt.Errorf("%w: %d are held", ErrFull, MaxLeases)
 	}
-	if err := m.backend.Add(context.WithoutCancel(ctx), r); err != nil {
-		if e == nil {
-			m.retry(r, &entry{})
-		}
-		return fmt.Errorf("failed to open %q: %w", r, err)
-	}
-	kind := Opened
+	kind, seen := Opened, time.Time{}
 	if e != nil && !e.closing {
-		kind = Refreshed
+		kind, seen = Refreshed, e.seen
 	}
-	m.schedule(r, &entry{until: until, due: until})
+	if time.Since(seen) >= checkEvery {
+		if err := m.backend.Add(context.WithoutCancel(ctx), r); err != nil {
+			if e == nil {
+				m.retry(r, &entry{})
+			}
+			return fmt.Errorf("failed to open %q: %w", r, err)
+		}
+		seen = time.Now()
+	}
+	m.schedule(r, &entry{until: until, due: until, seen: seen})
 	m.tell(Event{Kind: kind, Rule: r, Until: until})
 	return nil
 }

@@ -67,16 +67,22 @@ func (m *Manager) earliest() (firewall.Rule, *entry) {
 	return rule, first
 }
 
-// stop takes everything out at once. If the firewall cannot do that, each rule
-// is tried by itself.
+// stop takes everything out at once, and tries that for a while: another program
+// may be holding the firewall's lock. If it does not work, each rule is tried by
+// itself.
 func (m *Manager) stop(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.unlock()
 	m.stopped = true
-	terr := m.backend.Teardown(ctx)
-	errs := []error{terr}
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
+	began := time.Now()
+	terr := m.backend.Teardown(ctx)
+	for terr != nil && time.Since(began) < stopRetry {
+		time.Sleep(firstDelay)
+		terr = m.backend.Teardown(ctx)
+	}
+	errs := []error{terr}
 	for _, l := range m.leases(true) {
 		e := m.entries[l.Rule]
 		if !e.closing {
@@ -85,7 +91,7 @@ func (m *Manager) stop(ctx context.Context) error {
 		if terr != nil {
 			if err := m.backend.Delete(ctx, l.Rule); err != nil {
 				errs = append(errs, err)
-				m.tell(Event{Kind: Failed, Rule: l.Rule, Err: err})
+				m.tell(Event{Kind: Left, Rule: l.Rule, Err: err})
 				continue
 			}
 		}

@@ -13,6 +13,10 @@ func decodeNetfilter(text []byte, p *Packet, host *lastAddr) error {
 	if len(text) == 0 || text[0] == ' ' {
 		return ErrNotOurs // no interface it came in by: the packet is one of our own, on its way out
 	}
+	text, ok := cutInterfaces(text)
+	if !ok {
+		return ErrNotOurs
+	}
 	text, okSrc := cutAddr(text, " SRC=", &p.Src)
 	text, okDst := host.cut(text, " DST=", &p.Dst)
 	text, okProto := cutProto(text, &p.Proto)
@@ -36,6 +40,29 @@ func decodeNetfilter(text []byte, p *Packet, host *lastAddr) error {
 	}
 	p.Flags = parseFlags(text[:end])
 	return nil
+}
+
+// cutInterfaces cuts what stands before " SRC=": the interface that the packet came in by, " OUT=", and other words of
+// the form NAME=VALUE. The kernel also logs texts that begin with a program's name, of up to 15 bytes and of its user's
+// choice: one that says "DENY IN=e OUT=" goes on with "[1234]: segfault at", and ends here.
+func cutInterfaces(text []byte) (rest []byte, ok bool) {
+	_, text, ok = cutValue(text)
+	if !ok || !bytes.HasPrefix(text, []byte(" OUT=")) {
+		return nil, false
+	}
+	for !bytes.HasPrefix(text, []byte(" SRC=")) {
+		n := 1
+		for n < len(text) && text[n] >= 'A' && text[n] <= 'Z' {
+			n++
+		}
+		if n == 1 || n == len(text) || text[n] != '=' {
+			return nil, false
+		}
+		if _, text, ok = cutValue(text[n:]); !ok {
+			return nil, false
+		}
+	}
+	return text, true
 }
 
 // The functions that cut look for the first " NAME=" in text, read its value and give what follows that. A value ends

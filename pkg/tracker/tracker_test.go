@@ -160,6 +160,23 @@ func TestOldestQueueGivesWay(t *testing.T) {
 	}
 }
 
+// Time that goes back, as stamps in a log may, makes no queue older than it was.
+func TestTimeGoesBack(t *testing.T) {
+	t.Parallel()
+	ports, match := secret(8)
+	tr := New(options(8), match)
+	at := []time.Duration{30, 0, 80, 80, 80, 80, 80, 80}
+	for i, port := range ports {
+		want := Queued
+		if i == 7 {
+			want = Knock
+		}
+		if got := tr.Observe(syn(alice, port, port), start.Add(at[i]*time.Second)); got != want {
+			t.Fatalf("packet %d: verdict %d, want %d", i, got, want)
+		}
+	}
+}
+
 func TestManySources(t *testing.T) {
 	t.Parallel()
 	o := options(8)

@@ -37,6 +37,7 @@ func TestCommand(t *testing.T) {
 		"none":         {"host other", "host,other", ""},
 		"an empty one": {"-port= host", "port= host", ""},
 		"behind --":    {"-- -port", "-port", ""},
+		"-h behind --": {"-- -h", "-h", ""},
 		"unknown":      {"-prot 22 host", "", "prog: error: unknown flag -prot, did you mean -port?\n"},
 		"alien":        {"host --colour", "", "prog: error: unknown flag -colour; prog -h lists them\n"},
 		"no value":     {"host -port", "", "prog: error: flag -port needs a value\n"},
