@@ -10,12 +10,11 @@ import (
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
-	"github.com/portknock/knock/pkg/packet"
-	"github.com/portknock/knock/pkg/source"
 )
 
 // Replay reads the log that c.Replay names (-: in) to its end and writes to out one line for each knock that it
-// holds, and a summary. It asks neither the clock nor the firewall: the time is what the lines' stamps say.
+// holds, and a summary. It asks neither the clock nor the firewall: the time is what the lines' stamps say. A stamp
+// without a year is of the last twelve months.
 func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 	if c.Replay != "-" {
 		f, err := os.Open(c.Replay)
@@ -30,10 +29,10 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 		r.report = jsonReport(out)
 	}
 	var err error
-	if r.pipeline, err = newPipeline(c, time.Unix(0, 0), r.decide); err != nil {
+	if r.pipeline, err = newPipeline(c, replayBoot, r.decide); err != nil {
 		return err
 	}
-	return r.run(in)
+	return r.run(c, in)
 }
 
 type replay struct {
@@ -44,60 +43,31 @@ type replay struct {
 	err    error // the first of report
 }
 
-// run decodes the lines in one goroutine and tracks their packets in another.
-func (r *replay) run(in io.Reader) error {
+// run decodes blocks of lines, each in a goroutine of its own, and tracks their packets in the order of the log.
+func (r *replay) run(c *config.Daemon, in io.Reader) error {
 	began := time.Now()
-	batches, empty := make(chan []packet.Packet, 4), make(chan []packet.Packet, 4)
-	var readErr error
-	go func() {
-		defer close(batches)
-		readErr = r.read(in, began, batches, empty)
-	}()
-	for batch := range batches {
-		for _, pkt := range batch {
+	d, err := startDecoding(c, in, began)
+	if err != nil {
+		return err
+	}
+	for b := range d.blocks {
+		<-b.decoded
+		r.lines += b.lines
+		r.packets += uint64(len(b.packets))
+		for _, pkt := range b.packets {
 			r.now = pkt.At
 			r.tracker.Observe(pkt, r.now)
 		}
-		select {
-		case empty <- batch[:0]:
-		default:
-		}
+		d.free <- b
 	}
-	if readErr != nil {
-		return readErr
+	if d.err != nil {
+		return d.err
 	}
 	r.tell(replaySummary{r.lines, r.packets, r.knocks, time.Since(began).Seconds()})
 	if r.err != nil {
 		return fmt.Errorf("failed to write: %w", r.err)
 	}
 	return nil
-}
-
-// read sends the packets of the lines of in, in batches that it takes from empty if it can. The clock starts at now
-// and from then on shows the last stamp.
-func (r *replay) read(in io.Reader, now time.Time, batches chan<- []packet.Packet, empty <-chan []packet.Packet) error {
-	const size = 512
-	batch := make([]packet.Packet, 0, size)
-	err := source.Read(in, func(line []byte) {
-		pkt, ok := r.decode(line, now)
-		if !ok {
-			return
-		}
-		if pkt.At.IsZero() {
-			pkt.At = now
-		}
-		now = pkt.At
-		if batch = append(batch, pkt); len(batch) == size {
-			batches <- batch
-			select {
-			case batch = <-empty:
-			default:
-				batch = make([]packet.Packet, 0, size)
-			}
-		}
-	})
-	batches <- batch
-	return err
 }
 
 func (r *replay) decide(d decision) {

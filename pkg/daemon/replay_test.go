@@ -118,6 +118,24 @@ func TestReplayWithoutStamps(t *testing.T) {
 	}
 }
 
+// A stamp without a year is of the last twelve months, however old the log is.
+func TestReplayYears(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, age := range []time.Duration{0, time.Hour, 24 * time.Hour, 100 * 24 * time.Hour, 190 * 24 * time.Hour, 300 * 24 * time.Hour} {
+		at := now.Add(-age).Truncate(time.Second)
+		lines := logLines(t, at, "203.0.113.5", open22, 1000)
+		lines = strings.ReplaceAll(lines, at.UTC().Format(time.RFC3339Nano), at.Local().Format(time.Stamp))
+		var out strings.Builder
+		if err := Replay(load(t, "-replay=-"), strings.NewReader(lines), &out); err != nil {
+			t.Fatal(err)
+		}
+		if want := at.Local().Format(time.RFC3339) + " 203.0.113.5: open"; !strings.HasPrefix(out.String(), want) {
+			t.Errorf("told %q, want %q", out.String(), want)
+		}
+	}
+}
+
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, os.ErrClosed }

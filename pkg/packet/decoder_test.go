@@ -141,6 +141,8 @@ func TestDecode(t *testing.T) {
 		"a program's name that is a whole head": {Options{Prefix: "DENY "}, iso + "DENY IN=e OUT=[16252]: segfault at 0 ip 00007f in x SRC=10.99.0.2 DST=10.99.0.1 PROTO=TCP SPT=1 DPT=800 WINDOW=1 SYN URGP=0 [1646,1]", Packet{}, ErrNotOurs},
 		"a program's name, no prefix":           {Options{}, iso + "IN=e OUT= SRC=1[16252]: segfault at 0 ip 00007f in x SRC=10.99.0.2 DST=10.99.0.1 PROTO=TCP SPT=1 DPT=800 WINDOW=1 SYN URGP=0 [1646,1]", Packet{}, ErrMalformed},
 		"IN= without OUT=":                      {Options{}, iso + "IN=e MAC= SRC=10.99.0.2 DST=10.99.0.1 PROTO=TCP SPT=1 DPT=800 WINDOW=1 SYN URGP=0 ", Packet{}, ErrNotOurs},
+		"no time since boot":                    {Options{Prefix: "DENY "}, iso + "[] DENY " + netfilterLine, Packet{}, ErrNotOurs},
+		"half a time since boot":                {Options{Prefix: "DENY "}, iso + "[12] DENY " + netfilterLine, Packet{}, ErrNotOurs},
 		"no space behind the time since boot":   {Options{Prefix: "DENY "}, iso + "[1.000001]DENY " + netfilterLine, Packet{}, ErrNotOurs},
 		"an ipchains entry in a dmesg":          {Options{Head: HeadDmesg}, "[1.000001] Packet log: input DENY eth0 PROTO=6 10.99.0.2:1 10.99.0.1:800 L=60 SYN (#5)", Packet{}, ErrNotOurs},
 		"outgoing":                              {Options{}, iso + "IN= OUT=eth0 SRC=10.99.0.2 DST=10.99.0.1 PROTO=TCP SPT=43292 DPT=800 WINDOW=1 SYN URGP=0 ", Packet{}, ErrNotOurs},
@@ -270,7 +272,7 @@ func TestDestinationsDiffer(t *testing.T) {
 
 // trusted is the rule of trust in other words.
 var trusted = regexp.MustCompile(`^([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|[+-]\d\d:\d\d)) ` +
-	`(?s:[^ ]+) kernel: (\[[ .\d]+\] )?((DENY)? *IN=[^ ]+ OUT=[^ ]*( [A-Z]+=[^ ]*)* SRC=|Packet log: input (DENY|REJECT) )`)
+	`(?s:[^ ]+) kernel: (\[ *\d+\.\d*\] )?((DENY)? *IN=[^ ]+ OUT=[^ ]*( [A-Z]+=[^ ]*)* SRC=|Packet log: input (DENY|REJECT) )`)
 
 func FuzzDecode(f *testing.F) {
 	for _, file := range []string{"rsyslog-traditional.log", "rsyslog-iso.log", "dmesg.log", "ulogd-logemu.log", "ipchains.log"} {

@@ -41,10 +41,15 @@ func cutUptime(text []byte) (uptime, rest []byte) {
 	if len(text) == 0 || text[0] != '[' {
 		return nil, text
 	}
+	digit, dot := false, false
 	for i, c := range text[1:min(len(text), maxUptime)] {
 		switch {
-		case c >= '0' && c <= '9', c == '.', c == ' ':
-		case c == ']' && len(text) > i+2 && text[i+2] == ' ':
+		case c >= '0' && c <= '9':
+			digit = true
+		case c == ' ' && !digit:
+		case c == '.' && digit && !dot:
+			dot = true
+		case c == ']' && dot && len(text) > i+2 && text[i+2] == ' ':
 			return text[1 : i+1], text[i+3:]
 		default:
 			return nil, text
@@ -139,7 +144,9 @@ func nearest(now time.Time, month time.Month, day, hour, minute, second int) tim
 	for year := now.Year() - 1; year <= now.Year()+1; year++ {
 		consider(time.Date(year, month, day, hour, minute, second, 0, now.Location()))
 		onClock := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
-		consider(now.Add(onClock.Sub(shown(now))))
+		if other := now.Add(onClock.Sub(shown(now))); shown(other).Equal(onClock) {
+			consider(other)
+		}
 	}
 	return best
 }

@@ -58,9 +58,11 @@ func cutInterfaces(text []byte) (rest []byte, ok bool) {
 		if n == 1 || n == len(text) || text[n] != '=' {
 			return nil, false
 		}
-		if _, text, ok = cutValue(text[n:]); !ok {
+		end := bytes.IndexByte(text[n:], ' ') // not cutValue: a MAC is long
+		if end < 0 {
 			return nil, false
 		}
+		text = text[n+end:]
 	}
 	return text, true
 }

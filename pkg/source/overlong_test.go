@@ -17,7 +17,7 @@ func TestFollowForgery(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "old\n")
 	var want []string
-	for _, size := range []int{MaxLine, 2 * MaxLine, 4096, 32 << 10, bufferSize, bufferSize - printSize, 2 * bufferSize, replayBuffer} {
+	for _, size := range []int{MaxLine, 2 * MaxLine, 4096, 32 << 10, bufferSize, bufferSize - printSize, 2 * bufferSize, BlockSize} {
 		for pad := size - 3; pad <= size+3; pad++ {
 			line := strings.Repeat("x", pad) + forged
 			write(t, r.path, line[:pad], line[pad:], "\n", "ok\n")

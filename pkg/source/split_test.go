@@ -12,6 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// readAll hands on the lines of r one by one. It has two buffers, used in turn.
+func readAll(r io.Reader, handle func(line []byte)) error {
+	buffers := [2][]byte{make([]byte, BlockSize), make([]byte, BlockSize)}
+	n := 0
+	buffer := func() []byte { n++; return buffers[n%2] }
+	return Blocks(r, buffer, func(block []byte) { Lines(block, handle) })
+}
+
 func TestRead(t *testing.T) {
 	t.Parallel()
 	longest := strings.Repeat("x", MaxLine)
@@ -26,9 +34,9 @@ func TestRead(t *testing.T) {
 		"longest":                      {longest + "\n" + longest, []string{longest, longest}},
 		"overlong":                     {longest + "y\na\n", []string{"a"}},
 		"overlong at the end":          {"a\n" + longest + "y", []string{"a"}},
-		"far too long":                 {strings.Repeat("x", 3*replayBuffer+5) + forged + "\na\n", []string{"a"}},
+		"far too long":                 {strings.Repeat("x", 3*BlockSize+5) + forged + "\na\n", []string{"a"}},
 		"NULs before a line":           {"a\n\x00\x00b\x00c\n\x00\n", []string{"a", "b\x00c", ""}},
-		"many NULs":                    {strings.Repeat("\x00", 2*replayBuffer+3) + "a\n", []string{"a"}},
+		"many NULs":                    {strings.Repeat("\x00", 2*BlockSize+3) + "a\n", []string{"a"}},
 		"NULs at the end":              {"a\n\x00\x00", []string{"a"}},
 	}
 	for name, tt := range tests {
@@ -40,7 +48,7 @@ func TestRead(t *testing.T) {
 				iotest.DataErrReader(strings.NewReader(tt.text)),
 			} {
 				var got []string
-				check(t, Read(r, func(line []byte) { got = append(got, string(line)) }))
+				check(t, readAll(r, func(line []byte) { got = append(got, string(line)) }))
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Errorf("lines (-want +got):\n%s", diff)
 				}
@@ -62,7 +70,7 @@ func TestReadErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			err := Read(tt.r, func(line []byte) { got = append(got, string(line)) })
+			err := readAll(tt.r, func(line []byte) { got = append(got, string(line)) })
 			if !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
@@ -98,7 +106,36 @@ func FuzzSplit(f *testing.F) {
 		if held > MaxLine {
 			t.Fatalf("%d bytes are held, want %d at most", held, MaxLine)
 		}
+		last := bytes.TrimLeft(text[bytes.LastIndexByte(text, '\n')+1:], "\x00")
+		if len(last) > 0 && len(last) <= MaxLine {
+			want = append(want, string(last))
+		}
+		got = nil
+		check(t, readAll(&inChunks{text, chunks, 0}, func(line []byte) { got = append(got, string(line)) }))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("lines of blocks (-want +got):\n%s", diff)
+		}
 	})
+}
+
+// inChunks reads text in pieces of other lengths each time.
+type inChunks struct {
+	text, chunks []byte
+	n            int
+}
+
+func (r *inChunks) Read(b []byte) (int, error) {
+	if len(r.text) == 0 {
+		return 0, io.EOF
+	}
+	n := len(b)
+	if len(r.chunks) > 0 {
+		n = min(n, 1+int(r.chunks[r.n%len(r.chunks)])*40)
+		r.n++
+	}
+	n = copy(b[:n], r.text)
+	r.text = r.text[n:]
+	return n, nil
 }
 
 // naive is what split promises, in as few words as possible.
@@ -141,18 +178,23 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		lines := 0
-		if err := Read(strings.NewReader(text), func([]byte) { lines++ }); err != nil || lines != 100_000 {
+		if err := readAll(strings.NewReader(text), func([]byte) { lines++ }); err != nil || lines != 100_000 {
 			b.Fatal(lines, err)
 		}
 	}
 }
 
-func ExampleRead() {
-	log := "Nov 20 11:22:33 host kernel: DENY IN=eth0\nand so on\n"
-	err := Read(strings.NewReader(log), func(line []byte) { fmt.Printf("%s\n", line) })
-	fmt.Println(err)
+func ExampleBlocks() {
+	log := "first\nsecond\n\nno newline"
+	err := Blocks(strings.NewReader(log), func() []byte { return make([]byte, BlockSize) }, func(block []byte) {
+		Lines(block, func(line []byte) { fmt.Printf("%q\n", line) })
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
 	// Output:
-	// Nov 20 11:22:33 host kernel: DENY IN=eth0
-	// and so on
-	// <nil>
+	// "first"
+	// "second"
+	// ""
+	// "no newline"
 }
