@@ -61,7 +61,7 @@ check_ports() {
 # time. It does not return: status 0 if kept, 1 if not.
 
 trial() {
-	dir=$1 sleeper=''
+	dir=$1
 	trap give_back EXIT
 	trap 'exit 1' HUP INT TERM
 	trap keep USR1
@@ -77,7 +77,9 @@ trial() {
 }
 
 # ask END waits for an answer till END, in SECONDS. Without anybody to ask (a
-# closed standard input) it waits for the signal alone.
+# closed standard input) it waits for the signal alone, reading a pipe that nobody
+# writes to. A sleep in the background would not do: killed before it is more than
+# a copy of this shell, it would run this shell's traps.
 ask() {
 	local answer left
 	while left=$(($1 - SECONDS)) && [ "$left" -gt 0 ]; do
@@ -87,9 +89,7 @@ ask() {
 			[ "$answer" != yes ] || keep
 			return
 		elif [ "$status" -le 128 ]; then
-			sleep "$left" >/dev/null 2>&1 &
-			sleeper=$!
-			wait "$sleeper" || :
+			mkfifo "$dir/nobody" && exec <>"$dir/nobody" || return
 		fi
 	done
 }
@@ -101,7 +101,7 @@ decide() {
 }
 
 end_waiting() {
-	kill -- "-$watchdog" ${sleeper:+"$sleeper"}
+	kill -- "-$watchdog"
 }
 
 keep() {
