@@ -119,45 +119,37 @@ func TestChains(t *testing.T) {
 	}
 }
 
-// A firewall that is loaded anew takes our chain away: the next knock opens all the
-// same.
-func TestFirewallReload(t *testing.T) {
+// What somebody takes away of our chain or the jump to it, the next knock puts back.
+func TestFirewallChanges(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, firewallKind{})
-	l.echo(22)
-	before := l.rules()
-	d := l.daemon()
-	l.knock("-port", "22")
-	d.next("rule opened")
-	l.closeFirewall(firewallKind{})
-	l.wantBefore(before)
-	l.wantClosed(laptopIP, 22)
-	l.knock("-port", "22")
-	d.next("rule refreshed")
-	l.wantOpen(laptopIP, 22)
-	l.wantRules(laptopIP + " 22")
-	d.stop()
-	l.wantBefore(before)
-}
-
-// A jump that somebody took away is put back by the next knock.
-func TestLostJump(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, firewallKind{})
-	l.echo(22)
-	before := l.rules()
-	d := l.daemon()
-	l.knock("-port", "22")
-	d.next("rule opened")
-	l.wantOpen(laptopIP, 22)
-	l.gate.in("iptables", "-D", "INPUT", "-m", "comment", "--comment", "knockdaemon", "-j", "KNOCK")
-	l.wantClosed(laptopIP, 22)
-	l.knock("-port", "22")
-	d.next("rule refreshed")
-	l.wantOpen(laptopIP, 22)
-	l.wantRules(laptopIP + " 22")
-	d.stop()
-	l.wantBefore(before)
+	for name, change := range map[string]func(l *lab, before string){
+		"all of it is loaded anew": func(l *lab, before string) {
+			l.closeFirewall(firewallKind{})
+			l.wantBefore(before)
+		},
+		"the jump is taken away": func(l *lab, _ string) {
+			l.gate.in("iptables", "-D", "INPUT", "-m", "comment", "--comment", "knockdaemon", "-j", "KNOCK")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, firewallKind{})
+			l.echo(22)
+			before := l.rules()
+			d := l.daemon()
+			l.knock("-port", "22")
+			d.next("rule opened")
+			l.wantOpen(laptopIP, 22)
+			change(l, before)
+			l.wantClosed(laptopIP, 22)
+			l.knock("-port", "22")
+			d.next("rule refreshed")
+			l.wantOpen(laptopIP, 22)
+			l.wantRules(laptopIP + " 22")
+			d.stop()
+			l.wantBefore(before)
+		})
+	}
 }
 
 // The example of a firewall that is nft's own lets in who has knocked, and nobody

@@ -16,6 +16,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/source"
 	"github.com/portknock/knock/pkg/ui"
 )
@@ -24,11 +25,14 @@ import (
 type Daemon struct {
 	config   *config.Daemon
 	log      *logrus.Logger
+	decoder  *packet.Decoder
 	pipeline *pipeline
 	follower *source.Follower
 	leases   *lease.Manager
 	old      oldLines
 	counts   time.Time // when they were last logged
+
+	lines, packets uint64
 }
 
 // New makes a Daemon that writes to log. It starts nothing. It is an error if there is no firewall to work with.
@@ -63,7 +67,10 @@ func newWith(c *config.Daemon, log *logrus.Logger, backend firewall.Backend) (*D
 	d.leases = lease.New(backend, lease.Options{Report: d.reportRule})
 	d.follower = source.NewFollower(c.Log, source.Options{Report: d.reportSource, Started: d.reportStart})
 	var err error
-	d.pipeline, err = newPipeline(c, bootTime(), d.act)
+	if d.decoder, err = newDecoder(c, bootTime()); err != nil {
+		return nil, err
+	}
+	d.pipeline, err = newPipeline(c, d.act)
 	return d, err
 }
 
@@ -115,10 +122,12 @@ func (d *Daemon) line(line []byte) {
 		d.counts = now
 		d.logCounts(logrus.DebugLevel, "seen so far")
 	}
-	pkt, ok := d.pipeline.decode(line, now)
-	if !ok {
+	d.lines++
+	pkt, err := d.decoder.Decode(line, now)
+	if err != nil {
 		return
 	}
+	d.packets++
 	if d.old.is(pkt.At, now) {
 		if d.old.tellNow(now) {
 			d.log.WithFields(logrus.Fields{"lines": d.old.count, "stamp": pkt.At.Format(time.RFC3339)}).

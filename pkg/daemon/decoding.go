@@ -38,12 +38,10 @@ func startDecoding(c *config.Daemon, in io.Reader, now time.Time) (*decoding, er
 	for range cap(d.free) {
 		d.free <- &block{buffer: make([]byte, source.BlockSize), decoded: make(chan struct{}, 1)}
 	}
-	lines := c.Lines
-	lines.Boot = replayBoot
 	decoders := make([]*packet.Decoder, workers)
 	for i := range decoders {
 		var err error
-		if decoders[i], err = packet.NewDecoder(lines); err != nil {
+		if decoders[i], err = newDecoder(c, replayBoot); err != nil {
 			return nil, err
 		}
 	}

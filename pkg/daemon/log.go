@@ -74,7 +74,7 @@ func (d *Daemon) reportSource(msg string, err error) {
 func (d *Daemon) logCounts(level logrus.Level, msg string) {
 	s := d.pipeline.tracker.Stats()
 	d.log.WithFields(logrus.Fields{
-		"lines": d.pipeline.lines, "packets": d.pipeline.packets, "old": d.old.count,
+		"lines": d.lines, "packets": d.packets, "old": d.old.count,
 		"knock_syns": s.Queued + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
 		"sources": s.Queues, "sources_dropped": fmt.Sprintf("%d timed out, %d for want of room", s.Expired, s.Evicted),
 	}).Log(level, msg)

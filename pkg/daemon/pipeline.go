@@ -11,16 +11,13 @@ import (
 	"github.com/portknock/knock/pkg/tracker"
 )
 
-// A pipeline is the way of a knock from a line of the log to a decision. The live daemon and the replay share it;
-// they differ in what the time is and in what is done with a decision.
+// A pipeline is the way of a knock from a packet to a decision. The live daemon and the replay share it; they differ
+// in what the time is and in what is done with a decision.
 type pipeline struct {
-	decoder *packet.Decoder
 	tracker *tracker.Tracker
 	codec   *knock.Codec
 	allow   config.Allow
 	decide  func(decision)
-
-	lines, packets uint64
 }
 
 // A decision is what a knock asked for, and why it is refused.
@@ -30,18 +27,12 @@ type decision struct {
 	refusal string // empty: it is heeded
 }
 
-func newPipeline(c *config.Daemon, boot time.Time, decide func(decision)) (*pipeline, error) {
-	lines := c.Lines
-	lines.Boot = boot
-	decoder, err := packet.NewDecoder(lines)
-	if err != nil {
-		return nil, err
-	}
+func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
 	codec, err := knock.New(c.Knock)
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{decoder: decoder, codec: codec, allow: c.Allow, decide: decide}
+	p := &pipeline{codec: codec, allow: c.Allow, decide: decide}
 	low, high := codec.Ports()
 	p.tracker = tracker.New(tracker.Options{
 		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxQueues: c.MaxQueues,
@@ -49,15 +40,11 @@ func newPipeline(c *config.Daemon, boot time.Time, decide func(decision)) (*pipe
 	return p, nil
 }
 
-// decode gives the packet that a line is about, if it is about one.
-func (p *pipeline) decode(line []byte, now time.Time) (packet.Packet, bool) {
-	p.lines++
-	pkt, err := p.decoder.Decode(line, now)
-	if err != nil {
-		return packet.Packet{}, false
-	}
-	p.packets++
-	return pkt, true
+// newDecoder makes a decoder of the log's lines. Times since boot count from boot.
+func newDecoder(c *config.Daemon, boot time.Time) (*packet.Decoder, error) {
+	lines := c.Lines
+	lines.Boot = boot
+	return packet.NewDecoder(lines)
 }
 
 // match tells the tracker whether ports are a knock to heed. One that is refused is not: the window moves on.

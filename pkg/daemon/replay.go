@@ -29,7 +29,7 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 		r.report = jsonReport(out)
 	}
 	var err error
-	if r.pipeline, err = newPipeline(c, replayBoot, r.decide); err != nil {
+	if r.pipeline, err = newPipeline(c, r.decide); err != nil {
 		return err
 	}
 	return r.run(c, in)
@@ -38,9 +38,10 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 type replay struct {
 	*pipeline
 	now    time.Time // the stamp of the packet that the tracker is looking at
-	knocks uint64
 	report func(any) error
 	err    error // the first of report
+
+	lines, packets, knocks uint64
 }
 
 // run decodes blocks of lines, each in a goroutine of its own, and tracks their packets in the order of the log.

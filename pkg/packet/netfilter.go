@@ -109,11 +109,7 @@ func (l *lastAddr) cut(text []byte, name string, to *netip.Addr) (rest []byte, o
 }
 
 func cutPort(text []byte, name string, to *uint16) (rest []byte, ok bool) {
-	at := indexField(text, name)
-	if at < 0 {
-		return nil, false
-	}
-	value, rest, ok := cutValue(text[at+len(name):])
+	value, rest, ok := cutField(text, name)
 	if ok {
 		*to, ok = parsePort(value)
 	}
@@ -121,16 +117,19 @@ func cutPort(text []byte, name string, to *uint16) (rest []byte, ok bool) {
 }
 
 func cutProto(text []byte, to *Proto) (rest []byte, ok bool) {
-	const name = " PROTO="
-	at := indexField(text, name)
-	if at < 0 {
-		return nil, false
-	}
-	value, rest, ok := cutValue(text[at+len(name):])
+	value, rest, ok := cutField(text, " PROTO=")
 	if ok {
 		*to, ok = parseProto(value)
 	}
 	return rest, ok
+}
+
+func cutField(text []byte, name string) (value, rest []byte, ok bool) {
+	at := indexField(text, name)
+	if at < 0 {
+		return nil, nil, false
+	}
+	return cutValue(text[at+len(name):])
 }
 
 // cutValue cuts at the next space, which for all values but an IPv6 address is near.
