@@ -26,9 +26,13 @@ type Daemon struct {
 	Iptables     string // a program's name or path
 	Chain        string
 	StateDir     string
+	OnStop       OnStop
+	MaxBlocks    int // ciphertext blocks remembered
+	Guessing     Guessing
 	PidFile      string // empty: none
 	Output       string // OutputText or OutputJSON
 	Test         bool
+	Check        bool // look at the machine and leave
 	Debug        bool
 	Quiet        bool
 
@@ -41,6 +45,34 @@ type Daemon struct {
 const (
 	OutputText = "text"
 	OutputJSON = "json"
+)
+
+// OnStop says what becomes of the rules when the daemon is told to end.
+type OnStop string
+
+// Values of OnStop.
+const (
+	OnStopRemove OnStop = "remove"
+	OnStopKeep   OnStop = "keep"
+)
+
+// Guessing says whose knocks are guesses, and what is done about them.
+type Guessing struct {
+	Limit  int           // windows that fail
+	Within time.Duration // of this time
+	Action BanAction
+	Ban    time.Duration  // how long a ban lasts
+	Never  []netip.Prefix // networks that are never banned
+}
+
+// BanAction says what a source that guesses gets.
+type BanAction string
+
+// Values of BanAction.
+const (
+	BanReport BanAction = "report" // nothing: it is reported
+	BanIgnore BanAction = "ignore" // the daemon looks away
+	BanDrop   BanAction = "drop"   // the firewall drops its new connections
 )
 
 // Allow says which knocks are heeded. The zero Allow heeds all, as the prototype did.
@@ -61,6 +93,9 @@ func newDaemon() *Daemon {
 		Iptables:     firewall.DefaultProgram,
 		Chain:        firewall.DefaultChain,
 		StateDir:     "/var/lib/knockdaemon",
+		OnStop:       OnStopRemove,
+		MaxBlocks:    1_000_000,
+		Guessing:     Guessing{Limit: 1000, Within: 10 * time.Minute, Action: BanReport, Ban: time.Hour},
 		Output:       OutputText,
 	}
 }
@@ -103,16 +138,38 @@ func (d *Daemon) settings() []Setting {
 			"heed only knocks for at most this many `MINUTES` (default: any, also without an end)",
 			integer(&d.Allow.MaxTime, "minutes", 1, 254)),
 		toggle("match-source", "heed only knocks for the address that they come from", &d.Allow.MatchSource),
+		setting("guess-limit",
+			"report a source after this `NUMBER` of failed guesses within guess-time (default: 1000)",
+			integer(&d.Guessing.Limit, "failed guesses", 1, 1_000_000)),
+		setting("guess-time",
+			"count failed guesses over this many `MINUTES` (default: 10)",
+			duration(&d.Guessing.Within, time.Minute, "minutes", 1, 1440)),
+		setting("ban-action",
+			"what a source that guesses gets beside the report, `ACTION`: report (nothing), ignore or drop (default: report)",
+			oneOf(&d.Guessing.Action, BanReport, BanIgnore, BanDrop)),
+		setting("ban-time",
+			"end a ban after this many `MINUTES` (default: 60)",
+			duration(&d.Guessing.Ban, time.Minute, "minutes", 1, 10080)),
+		setting("never-ban",
+			"never ban an address in these `NETWORKS`, 203.0.113.0/24,198.51.100.7 (default: none)",
+			networks(&d.Guessing.Never)),
 		setting("chain",
 			"put the rules into this `CHAIN`, made and jumped to if need be; INPUT: straight there (default: KNOCK)",
 			d.setChain),
 		setting("iptables", "the iptables `PROGRAM` (default: iptables)", name(&d.Iptables)),
 		setting("state-dir", "keep state in `DIRECTORY` (default: /var/lib/knockdaemon)", name(&d.StateDir)),
+		setting("on-stop",
+			"when told to end, `ACTION`: remove the rules until the next start, or keep them (default: remove)",
+			oneOf(&d.OnStop, OnStopRemove, OnStopKeep)),
+		setting("max-blocks",
+			"remember at most this `NUMBER` of ciphertext blocks, then ask for a new key (default: 1000000)",
+			integer(&d.MaxBlocks, "blocks", 1, 10_000_000)),
 		setting("pid-file", "write the process's number to `FILE`", name(&d.PidFile)),
 		setting("output",
 			"the `FORMAT` of the daemon's own log: text or json (default: text)",
 			oneOf(&d.Output, OutputText, OutputJSON)),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
+		flagToggle("check", "check the configuration, then the firewall and the log of this machine, and leave", &d.Check),
 		flagOnly("replay",
 			"read the log in `FILE` (-: standard input) to its end, say what each knock would have done, and leave",
 			name(&d.Replay)),
@@ -160,6 +217,8 @@ func (d *Daemon) check(from origins) error {
 		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
 	case d.Knock.IVLength != 0 && !sent:
 		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has 8 bytes"))
+	case d.Guessing.Action == BanDrop && d.Chain == "INPUT":
+		return from.at("ban-action", errors.New("drop needs a chain of our own: with chain = INPUT it can be report or ignore"))
 	case len(d.Knock.IV) != 0 && sent:
 		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))
 	}

@@ -31,6 +31,13 @@ func flagOnly(name, usage string, set func(string) error) Setting {
 	return Setting{Flag: ui.Flag{Name: name, Usage: usage}, flagOnly: true, set: set}
 }
 
+// flagToggle makes a flagOnly that takes no value.
+func flagToggle(name, usage string, to *bool) Setting {
+	s := toggle(name, usage, to)
+	s.flagOnly = true
+	return s
+}
+
 // FlagsOf gives the flags that settings are.
 func FlagsOf(settings []Setting) []ui.Flag {
 	var flags []ui.Flag
