@@ -19,12 +19,20 @@ set -eu
 # shellcheck source=examples/trial.sh
 . "$(dirname "$0")/trial.sh"
 
-# rules4: the log has no limit, for one knock that is not logged spoils the whole
-# sequence; and the drop after it keeps other rules from answering a knock.
+# rules4: one source fills no disk: 100 lines a second of it are logged, after the
+# first 200. No other limit: one knock that is not logged spoils the whole sequence.
+# The set has room for 100,000 new sources a second; when it is full, all is logged.
+# The drop at the end keeps other rules from answering a knock.
 rules4() {
 	cat <<EOF
 # IPv4
 table ip knock {
+	set talkers {
+		type ipv4_addr
+		size 262144
+		flags dynamic, timeout
+		timeout 2s
+	}
 	chain pass {
 		meta mark set meta mark | 0x02000000
 	}
@@ -35,6 +43,7 @@ table ip knock {
 		ct state established,related goto pass
 		icmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } goto pass
 		${keep:+tcp dport { $keep \} goto pass}
+		tcp dport $low-$high update @talkers { ip saddr limit rate over 100/second burst 200 packets } drop
 		tcp dport $low-$high tcp flags & (fin | syn | rst | ack) == syn log prefix "$prefix" level info
 		tcp dport $low-$high drop
 	}

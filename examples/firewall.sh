@@ -26,8 +26,13 @@ rules() {
 	"icmp$1"
 	if [ -n "$keep" ]; then echo "-A INPUT -p tcp -m multiport --dports $keep -j ACCEPT"; fi
 	if [ "$1" = 4 ]; then
-		# No limit: one knock that is not logged spoils the whole sequence.
-		echo "-A INPUT -p tcp --syn --dport $low:$high -j LOG --log-prefix \"$prefix\" --log-level info"
+		# One source fills no disk: 100 lines a second of it, after the first 200. No
+		# other limit: one knock that is not logged spoils the whole sequence. The table
+		# has room for 100,000 new sources a second; a full one drops what comes, which
+		# the next rule would do anyway, but does not log it.
+		echo "-A INPUT -p tcp --syn --dport $low:$high -m hashlimit --hashlimit-name knock --hashlimit-mode srcip" \
+			'--hashlimit-upto 100/second --hashlimit-burst 200 --hashlimit-htable-size 65536' \
+			"--hashlimit-htable-max 262144 --hashlimit-htable-expire 2000 -j LOG --log-prefix \"$prefix\" --log-level info"
 		# Rules that come after these must not answer a knock.
 		echo "-A INPUT -p tcp --dport $low:$high -j DROP"
 	fi

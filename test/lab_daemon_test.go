@@ -25,14 +25,26 @@ type runningDaemon struct {
 func (l *lab) daemonCommand(args ...string) *exec.Cmd {
 	// imkmsg works out times from the uptime, and this machine may have slept:
 	// hence the line-age.
+	iptables := l.iptables
+	if l.wrapper != "" {
+		iptables = l.wrapper
+	}
 	conf := writeTemp(l.t, l.t.TempDir(), "knockdaemon.conf", fmt.Sprintf("log = %s\nlog-prefix = %q\nline-age = 86400\n"+
 		"key-file = %s\niptables = %s\nstate-dir = %s\noutput = json\n",
-		l.log, l.prefix, l.keyFile, l.iptables, filepath.Join(l.dir, "state")), 0o600)
+		l.log, l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state")), 0o600)
 	return l.gate.command(filepath.Join(l.bin, "knockdaemon"), append([]string{"-conf", conf}, args...)...)
 }
 
 // daemon starts one and waits until it follows the log.
 func (l *lab) daemon(args ...string) *runningDaemon {
+	l.t.Helper()
+	d := l.launch(args...)
+	d.next("watching")
+	return d
+}
+
+// launch starts one.
+func (l *lab) launch(args ...string) *runningDaemon {
 	l.t.Helper()
 	d := &runningDaemon{t: l.t, cmd: l.daemonCommand(args...), out: new(watched), ended: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
@@ -49,7 +61,6 @@ func (l *lab) daemon(args ...string) *runningDaemon {
 			l.t.Logf("knockdaemon said:\n%s\nthe log, %v:\n%s\nthe firewall:\n%s", d.out, err, log, l.gate.in(l.iptables+"-save", "-c"))
 		}
 	})
-	d.next("watching")
 	return d
 }
 

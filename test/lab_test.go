@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ type lab struct {
 	gate, laptop sandbox
 	rsyslogd     int // its process
 	iptables     string
+	wrapper      string // what the daemon runs in its place, if not empty
 	bin          string // where the commands are
 	key          string // the passphrase
 	keyFile      string
@@ -230,21 +232,42 @@ func (l *lab) rules() string {
 	return changing.ReplaceAllString(l.gate.in(l.iptables+"-save"), "")
 }
 
-// open gives "ADDRESS PORT" of each rule of the daemon's.
+// rule is a rule of the daemon's, as iptables-save prints it: with its end, or
+// without.
+var rule = regexp.MustCompile(`^-A KNOCK -s (\S+)/32 -p tcp -m tcp --dport (\d+)( -m time --datestop (\S+))? -m comment --comment knockdaemon -j ACCEPT\n$`)
+
+// open gives "ADDRESS PORT" of each rule of the daemon's, the latest first.
 func (l *lab) open() (rules []string) {
 	l.t.Helper()
 	for line := range strings.Lines(l.rules()) {
 		if !strings.HasPrefix(line, "-A KNOCK ") {
 			continue
 		}
-		var src, port string
-		const form = "-A KNOCK -s %s -p tcp -m tcp --dport %s -m comment --comment knockdaemon -j ACCEPT\n"
-		if _, err := fmt.Sscanf(line, form, &src, &port); err != nil {
+		words := rule.FindStringSubmatch(line)
+		if words == nil {
 			l.t.Fatalf("a rule of another form: %s", line)
 		}
-		rules = append(rules, strings.TrimSuffix(src, "/32")+" "+port)
+		rules = append(rules, words[1]+" "+words[2])
 	}
 	return rules
+}
+
+// ends gives when each rule that has an end stops matching.
+func (l *lab) ends() map[string]time.Time {
+	l.t.Helper()
+	ends := map[string]time.Time{}
+	for line := range strings.Lines(l.rules()) {
+		words := rule.FindStringSubmatch(line)
+		if words == nil || words[4] == "" {
+			continue
+		}
+		last, err := time.Parse("2006-01-02T15:04:05", words[4])
+		if err != nil {
+			l.t.Fatalf("no time in %s", line)
+		}
+		ends[words[1]+" "+words[2]] = last.Add(time.Second) // the second named still matches
+	}
+	return ends
 }
 
 // logged counts the packets that the firewall has logged, or would have.

@@ -7,48 +7,59 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
-	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/lease"
-	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/notify"
 	"github.com/portknock/knock/pkg/source"
 	"github.com/portknock/knock/pkg/ui"
 )
 
 // A Daemon is a knockdaemon that is ready to run.
 type Daemon struct {
-	config   *config.Daemon
-	log      *logrus.Logger
-	decoder  *packet.Decoder
-	pipeline *pipeline
-	follower *source.Follower
-	leases   *lease.Manager
-	old      oldLines
-	counts   time.Time // when they were last logged
+	log    *logrus.Logger
+	leases *lease.Manager
+	alive  *notify.Watchdog
+	reads  *notify.Part // goes round with the reading of the log
 
-	lines, packets uint64
+	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
+	mu       sync.Mutex
+	setup    *setup
+	blocks   *blocks
+	refollow context.CancelFunc // ends the following of a log that is no longer the one
+	seen     seen
 }
 
 // New makes a Daemon that writes to log. It starts nothing. It is an error if there is no firewall to work with.
 func New(c *config.Daemon, log *logrus.Logger) (*Daemon, error) {
-	backend, err := newBackend(c, log)
+	d := newDaemon(log)
+	backend, err := d.newBackend(c)
 	if err != nil {
 		return nil, err
 	}
-	return newWith(c, log, backend)
+	return d, d.prepare(c, backend)
 }
 
-func newBackend(c *config.Daemon, log *logrus.Logger) (firewall.Backend, error) {
-	o := firewall.Options{Program: c.Iptables, Chain: c.Chain}
+func newDaemon(log *logrus.Logger) *Daemon {
+	d := &Daemon{log: log, refollow: func() {}}
+	d.alive = notify.New(func(part string) {
+		log.WithField("part", part).Error("a part of the daemon hangs: the service manager will start it again")
+	})
+	d.reads = d.alive.Part("the reading of the log")
+	return d
+}
+
+func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
+	o := firewall.Options{Program: c.Iptables, Chain: c.Chain, Warn: func(msg string) { d.log.Warn(msg) }}
 	if c.Test {
 		return firewall.NewDryRun(o, func(command string) {
-			log.WithField("command", command).Info("would run")
+			d.log.WithField("command", command).Info("would run")
 		}), nil
 	}
 	b, err := firewall.NewIPTables(o)
@@ -61,35 +72,34 @@ func newBackend(c *config.Daemon, log *logrus.Logger) (firewall.Backend, error) 
 	return b, nil
 }
 
-func newWith(c *config.Daemon, log *logrus.Logger, backend firewall.Backend) (*Daemon, error) {
-	d := &Daemon{config: c, log: log}
-	d.old.limit = c.LineAge
-	d.leases = lease.New(backend, lease.Options{Report: d.reportRule})
-	d.follower = source.NewFollower(c.Log, source.Options{Report: d.reportSource, Started: d.reportStart})
-	var err error
-	if d.decoder, err = newDecoder(c, bootTime()); err != nil {
-		return nil, err
+func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
+	works := d.alive.Part("the work on the firewall")
+	o := lease.Options{
+		Keep:   c.OnStop == config.OnStopKeep,
+		Report: d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: works.Beat,
 	}
-	d.pipeline, err = newPipeline(c, d.act)
-	return d, err
+	if !c.Test {
+		o.Journal = filepath.Join(c.StateDir, "leases")
+	}
+	d.leases = lease.New(backend, o)
+	d.setup, err = d.newSetup(c)
+	return err
 }
 
-// bootTime is the instant that the kernel's own stamps count from.
-func bootTime() time.Time {
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &up); err != nil {
-		return time.Time{}
-	}
-	return time.Now().Add(-time.Duration(up.Nano()))
-}
-
-// Run works until ctx ends; then it takes all rules and the jump out of the firewall and returns nil.
+// Run works until ctx ends; then it takes all rules and the jump out of the firewall, unless the configuration wants
+// them kept, and returns nil.
 func (d *Daemon) Run(ctx context.Context) (err error) {
-	locks, err := takeLocks(d.config)
+	c := d.setup.config
+	locks, err := takeLocks(c)
 	if err != nil {
 		return hintAtRights(err)
 	}
 	defer locks.release()
+	if d.blocks, err = openBlocks(c, d.log); err != nil {
+		return err
+	}
+	defer func() { d.blocks.close() }()
+	d.setup.pipeline.blocks = d.blocks
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
@@ -97,7 +107,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	ctx, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- d.leases.Run(ctx) }()
+	go d.alive.Run(ctx)
 	defer func() {
+		notify.Stopping()
 		end()
 		err = errors.Join(err, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")
@@ -105,7 +117,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := locks.announce(); err != nil {
 		return err
 	}
-	return d.follower.Run(ctx, d.line)
+	return d.follow(ctx)
 }
 
 func hintAtRights(err error) error {
@@ -115,77 +127,41 @@ func hintAtRights(err error) error {
 	return err
 }
 
+// follow reads the log until ctx ends, and another one when a reload names it.
+func (d *Daemon) follow(ctx context.Context) error {
+	for ctx.Err() == nil {
+		d.mu.Lock()
+		log := d.setup.config.Log
+		follower := source.NewFollower(log, source.Options{
+			Report:  d.reportSource(log),
+			Started: func() { d.reportStart(log) },
+			Looked:  d.reads.Beat,
+		})
+		following, stop := context.WithCancel(ctx)
+		d.refollow = stop
+		d.mu.Unlock()
+		err := follower.Run(following, d.line)
+		stop()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // line takes a line of the log.
 func (d *Daemon) line(line []byte) {
 	now := time.Now()
-	if d.config.Debug && now.Sub(d.counts) > countsEvery {
-		d.counts = now
-		d.logCounts(logrus.DebugLevel, "seen so far")
+	d.reads.Beat()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.setup.config.Debug && now.Sub(d.seen.told) > countsEvery {
+		d.seen.told = now
+		d.tellCounts(logrus.DebugLevel, "seen so far")
 	}
-	d.lines++
-	pkt, err := d.decoder.Decode(line, now)
-	if err != nil {
-		return
-	}
-	d.packets++
-	if d.old.is(pkt.At, now) {
-		if d.old.tellNow(now) {
-			d.log.WithFields(logrus.Fields{"lines": d.old.count, "stamp": pkt.At.Format(time.RFC3339)}).
-				Warnf("ignored lines stamped more than %s from now: a log read again, or a clock or time zone that is wrong", d.old.limit)
-		}
-		return
-	}
-	d.pipeline.tracker.Observe(pkt, now)
+	d.seen.lines++
+	d.setup.take(line, now, &d.seen)
 }
 
 // countsEvery is how often -debug tells the counts, if lines come.
 const countsEvery = 10 * time.Second
-
-// act does what a knock asked for.
-func (d *Daemon) act(k decision) {
-	log := d.log.WithFields(logrus.Fields{"src": k.src, "knock": k.payload.String()})
-	if k.refusal != "" {
-		log.WithField("reason", k.refusal).Warn("knock refused")
-		return
-	}
-	log.Info("knock accepted")
-	ctx := context.Background() // a change of the firewall is never left half done
-	rule := firewall.Rule{Src: k.payload.IP, Port: uint16(k.payload.Port)}
-	var err error
-	switch k.payload.Time {
-	case knock.Close:
-		err = d.leases.Close(ctx, rule)
-	case knock.Forever:
-		err = d.leases.Open(ctx, rule, time.Time{})
-	default:
-		err = d.leases.Open(ctx, rule, time.Now().Add(time.Duration(k.payload.Time)*time.Minute))
-	}
-	if err != nil && !errors.Is(err, lease.ErrStopped) {
-		log.WithError(err).Error("knock not carried out")
-	}
-}
-
-// oldLines tells lines that are read again from those just written.
-type oldLines struct {
-	limit time.Duration
-	count uint64
-	told  time.Time
-}
-
-// is tells whether a line stamped at is old, and counts it. A line without a stamp cannot be told to be old.
-func (o *oldLines) is(at, now time.Time) bool {
-	if at.IsZero() || now.Sub(at).Abs() <= o.limit {
-		return false
-	}
-	o.count++
-	return true
-}
-
-// tellNow says whether it is time to tell the operator: at the first one, and then every ten minutes at most.
-func (o *oldLines) tellNow(now time.Time) bool {
-	if !o.told.IsZero() && now.Sub(o.told) < 10*time.Minute {
-		return false
-	}
-	o.told = now
-	return true
-}

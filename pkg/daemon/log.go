@@ -23,59 +23,124 @@ func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 		return line
 	})
 	log.SetOutput(queue)
-	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
+	configureLog(log, c)
+	return log, queue.close
+}
+
+// configureLog sets the form and the level that c asks for.
+func configureLog(log *logrus.Logger, c *config.Daemon) {
 	if c.Output == config.OutputJSON {
 		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
 	}
 	switch {
 	case c.Debug:
 		log.SetLevel(logrus.DebugLevel)
 	case c.Quiet:
 		log.SetLevel(logrus.WarnLevel)
+	default:
+		log.SetLevel(logrus.InfoLevel)
 	}
-	return log, queue.close
 }
 
 // reportRule logs a change of a rule.
 func (d *Daemon) reportRule(e lease.Event) {
-	log := d.log.WithFields(logrus.Fields{"ip": e.Rule.Src.String(), "port": e.Rule.Port})
+	log := d.log.WithField("ip", e.Rule.Src.String())
+	what := "ban"
+	if e.Rule.Action == firewall.Accept {
+		log, what = log.WithField("port", e.Rule.Port), "rule"
+	}
+	if e.Err != nil {
+		log = log.WithError(e.Err)
+	}
 	switch e.Kind {
-	case lease.Failed:
-		log.WithError(e.Err).Error("rule not removed, will try again")
+	case lease.Refused:
+		log.Error(what + " refused: the journal cannot be written")
+	case lease.OpenFailed:
+		log.Error(what + " not added, will try again")
+	case lease.CloseFailed:
+		log.Error(what + " not removed, will try again")
 	case lease.Left:
-		log.WithError(e.Err).Error("rule left in the firewall")
+		log.Error(what + " left in the firewall")
 	case lease.Opened, lease.Refreshed:
 		until := "no limit"
 		if !e.Until.IsZero() {
 			until = e.Until.Format(time.RFC3339)
 		}
-		log.WithField("until", until).Info("rule " + e.Kind)
+		log.WithField("until", until).Info(what + " " + e.Kind)
 	default:
-		log.Info("rule " + e.Kind)
+		log.Info(what + " " + e.Kind)
 	}
 }
 
-// reportStart logs that from now on knocks are seen.
-func (d *Daemon) reportStart() {
-	d.log.WithFields(logrus.Fields{"log": d.config.Log, "version": ui.Version()}).Info("watching")
+// reportRepair logs what was not in the firewall as it should have been.
+func (d *Daemon) reportRepair(c firewall.Changes) {
+	d.log.WithFields(logrus.Fields{
+		"removed": someOf(c.Removed), "restored": someOf(c.Restored), "unknown": c.Unknown, "chain_made": c.Healed,
+	}).Info("firewall put right")
 }
 
-// reportSource logs what became of the log file. Only what comes with an error needs a look.
-func (d *Daemon) reportSource(msg string, err error) {
-	log := d.log.WithField("log", d.config.Log)
+// someOf names a few rules, and counts the rest.
+func someOf(rules []firewall.Rule) string {
+	const few = 8
+	var names []string
+	for _, r := range rules[:min(few, len(rules))] {
+		names = append(names, r.String())
+	}
+	if len(rules) > few {
+		names = append(names, fmt.Sprintf("and %d more", len(rules)-few))
+	}
+	return strings.Join(names, ", ")
+}
+
+// reportLeases logs what else the leases have to tell. Only what comes with an error needs a look.
+func (d *Daemon) reportLeases(msg string, err error) {
 	if err != nil {
-		log.WithError(err).Warn(msg)
+		d.log.WithError(err).Warn(msg)
 		return
 	}
-	log.Info(msg)
+	d.log.Info(msg)
+}
+
+// reportRefused logs why the leases did not take a request, if they did not. That the daemon stops is no reason.
+func (d *Daemon) reportRefused(err error, msg string, src netip.Addr) {
+	if err != nil && !errors.Is(err, lease.ErrStopped) {
+		d.sparing("refusals").WithField("src", src).WithError(err).Error(msg)
+	}
+}
+
+// reportStart logs that from now on knocks are seen, and tells the service manager.
+func (d *Daemon) reportStart(log string) {
+	d.log.WithFields(logrus.Fields{"log": log, "version": ui.Version()}).Info("watching")
+	notify.Ready("watching " + log)
+}
+
+// reportSource gives the logging of what became of a log file. Only what comes with an error needs a look.
+func (d *Daemon) reportSource(name string) func(msg string, err error) {
+	return func(msg string, err error) {
+		log := d.log.WithField("log", name)
+		if err != nil {
+			log.WithError(err).Warn(msg)
+			return
+		}
+		log.Info(msg)
+	}
 }
 
 // logCounts says what was seen.
 func (d *Daemon) logCounts(level logrus.Level, msg string) {
-	s := d.pipeline.tracker.Stats()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tellCounts(level, msg)
+}
+
+// tellCounts is logCounts for who holds d.mu.
+func (d *Daemon) tellCounts(level logrus.Level, msg string) {
+	s := d.setup.pipeline.tracker.Stats()
 	d.log.WithFields(logrus.Fields{
-		"lines": d.lines, "packets": d.packets, "old": d.old.count,
-		"knock_syns": s.Queued + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
-		"sources": s.Queues, "sources_dropped": fmt.Sprintf("%d timed out, %d for want of room", s.Expired, s.Evicted),
+		"lines": d.seen.lines, "packets": d.seen.packets, "old": d.setup.old.count, "banned": d.seen.ignored,
+		"knock_syns": s.Queued + s.Failed + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
+		"remembered": s.Packets, "overwritten": s.Overwritten,
 	}).Log(level, msg)
 }

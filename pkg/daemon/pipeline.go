@@ -17,8 +17,13 @@ type pipeline struct {
 	tracker *tracker.Tracker
 	codec   *knock.Codec
 	allow   config.Allow
+	blocks  judge
 	decide  func(decision)
 }
+
+// A judge records the ciphertext block of each knock, and says why it must not be heeded, or nothing.
+type judge interface{ refusal(block [8]byte) string }
+
 
 // A decision is what a knock asked for, and why it is refused.
 type decision struct {
@@ -53,7 +58,10 @@ func (p *pipeline) match(src netip.Addr, ports []uint16) bool {
 	if err != nil {
 		return false
 	}
-	d := decision{src, payload, refusal(p.allow, src, payload)}
+	d := decision{src, payload, p.blocks.refusal(p.codec.Block(ports))}
+	if d.refusal == "" {
+		d.refusal = refusal(p.allow, src, payload)
+	}
 	p.decide(d)
 	return d.refusal == ""
 }

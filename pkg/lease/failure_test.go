@@ -3,239 +3,283 @@ package lease
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/portknock/knock/pkg/firewall"
 )
 
+// TestFailingAdd: what is to be open is tried until it is, or until its end.
 func TestFailingAdd(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.fake.FailLate(firewall.OpAdd, errBroken) // the rule is there all the same
-		err := h.Open(h.t.Context(), one, h.end(60))
-		if !errors.Is(err, errBroken) || err.Error() != `failed to open "192.0.2.1 22/tcp": broken` {
-			t.Errorf("got error %v, want the firewall's", err)
-		}
-		h.leases()
-		h.rules("chain\naccept 192.0.2.1 22/tcp\n")
+		h.fake.Fail(firewall.OpAdd, errBroken)
+		h.open(ip1, 20)
+		h.open(ip2, 25)
+		h.at(0.9)
 		h.fake.Calls()
-		h.at(1)
-		h.calls("delete 192.0.2.1 22/tcp")
-		h.rules("chain\n")
-		h.at(1000)
+		h.at(1) // then after 1, 2, 4, 8 s, each in its turn
+		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.2 22/tcp")
+		h.at(2.9)
 		h.calls()
-		if got := h.events.String(); got != "" {
-			t.Errorf("events: got %q, want none: the error has told it all", got)
-		}
+		h.at(3)
+		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.2 22/tcp")
+		h.at(7)
+		h.at(15)
+		h.leases("192.0.2.1 22/tcp 20s", "192.0.2.2 22/tcp 25s")
+		h.at(20)
+		h.leases("192.0.2.2 22/tcp 25s")
+		h.fake.Fail(firewall.OpAdd, nil)
+		h.at(24)
+		h.rules("chain\n")
+		h.at(25)
+		h.leases()
+		h.reported("0s open failed 192.0.2.1 22/tcp: broken", "0s open failed 192.0.2.2 22/tcp: broken",
+			"20s expired 192.0.2.1 22/tcp", "25s expired 192.0.2.2 22/tcp")
 	})
 }
 
-func TestFailingRefreshKeepsTheLease(t *testing.T) {
+func TestFailingOnce(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.open(one, 60)
-		h.at(1)
 		h.fake.Fail(firewall.OpAdd, errBroken)
-		if err := h.Open(h.t.Context(), one, h.end(600)); !errors.Is(err, errBroken) {
-			t.Errorf("got error %v, want %v", err, errBroken)
-		}
-		h.leases("192.0.2.1 22/tcp 60s")
-		h.at(59)
-		h.rules("chain\naccept 192.0.2.1 22/tcp\n")
-		h.at(60)
+		h.open(ip1, 60)
+		h.fake.Fail(firewall.OpAdd, nil)
+		h.at(1)
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 60\n")
+		h.fake.Fail(firewall.OpDelete, errBroken)
+		h.close(ip1)
+		h.leases("192.0.2.1 22/tcp closing")
+		h.fake.Fail(firewall.OpDelete, nil)
+		h.at(3)
 		h.rules("chain\n")
+		h.leases()
+		h.reported("0s open failed 192.0.2.1 22/tcp: broken", "1s opened 192.0.2.1 22/tcp until 60s",
+			"1s close failed 192.0.2.1 22/tcp: broken", "2s closed 192.0.2.1 22/tcp")
 	})
 }
 
 func TestFailingDeleteBacksOff(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.open(one, 60)
-		h.fake.Calls()
+		h.fake.Fail(firewall.OpSync, errBroken) // or it would do the work
+		h.open(ip1, 60)
+		h.at(59)
 		h.fake.Fail(firewall.OpDelete, errBroken)
 		// 60 s, then after 1, 2, 4, 8, 16, 30, 30 s.
-		for _, at := range []int{60, 61, 63, 67, 75, 91, 121, 151} {
-			h.at(at - 1)
-			if at > 61 { // a second before the first two is the one before
-				h.calls()
-			}
+		for _, at := range []float64{60, 61, 63, 67, 75, 91, 121, 151} {
+			h.at(at - 0.5)
+			h.fake.Calls()
 			h.at(at)
-			h.calls("delete 192.0.2.1 22/tcp")
+			if got := strings.Join(h.fake.Calls(), ","); !strings.Contains(got, "delete 192.0.2.1 22/tcp") {
+				t.Errorf("at %v s: got calls %q, want a try to delete", at, got)
+			}
 			h.leases("192.0.2.1 22/tcp 60s closing")
 		}
 		h.fake.Fail(firewall.OpDelete, nil)
-		h.at(180)
-		h.calls()
 		h.at(181)
 		h.rules("chain\n")
 		h.leases()
-		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "60s failed 192.0.2.1 22/tcp: broken", "181s expired 192.0.2.1 22/tcp")
-	})
-}
-
-func TestFailingClose(t *testing.T) {
-	inHouse(t, func(h *house) {
-		h.open(one, 0)
-		h.fake.Fail(firewall.OpDelete, errBroken)
-		for _, r := range []firewall.Rule{one, two} { // open, and never open
-			if err := h.Close(h.t.Context(), r); !errors.Is(err, errBroken) {
-				t.Errorf("close %s: got error %v, want %v", r, err, errBroken)
-			}
-		}
-		h.leases("192.0.2.1 22/tcp closing", "192.0.2.2 22/tcp closing")
-		h.at(1)
-		h.fake.Fail(firewall.OpDelete, nil)
-		h.at(3)
-		h.rules("chain\n")
-		h.leases()
-		h.reported("0s opened 192.0.2.1 22/tcp",
-			"0s failed 192.0.2.1 22/tcp: broken", "0s failed 192.0.2.2 22/tcp: broken",
-			"3s closed 192.0.2.1 22/tcp", "3s closed 192.0.2.2 22/tcp")
+		h.reported("0s opened 192.0.2.1 22/tcp until 60s",
+			"30s note failed to compare the firewall with the open ports, trying again: broken",
+			"60s close failed 192.0.2.1 22/tcp: broken", "181s expired 192.0.2.1 22/tcp")
 	})
 }
 
 // TestOpenWinsOverPendingDelete knocks again while a deletion waits for its next
-// try, for each reason that a deletion has.
+// try.
 func TestOpenWinsOverPendingDelete(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.open(ip1, 60)
+		h.at(10)
+		h.fake.Fail(firewall.OpDelete, errBroken)
+		h.close(ip1)
+		h.fake.Fail(firewall.OpDelete, nil)
+		h.at(10.8)
+		h.open(ip1, 120)
+		h.at(60)
+		h.leases("192.0.2.1 22/tcp 131s")
+		if got := h.fake.Dump(); !strings.Contains(got, "accept 192.0.2.1 22/tcp until ") {
+			t.Errorf("got firewall %q, want the port open", got)
+		}
+		h.at(131)
+		h.rules("chain\n")
+	})
+}
+
+// TestReconcile: whatever somebody does to the firewall is put right within 30 s.
+func TestReconcile(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(*house) error{
-		"after a failing add": func(h *house) error {
-			h.fake.FailLate(firewall.OpAdd, errBroken)
-			defer h.fake.FailLate(firewall.OpAdd, nil)
-			return h.Open(h.t.Context(), one, h.end(60))
-		},
-		"after a failing close": func(h *house) error {
-			h.open(one, 60)
-			h.fake.Fail(firewall.OpDelete, errBroken)
-			defer h.fake.Fail(firewall.OpDelete, nil)
-			return h.Close(h.t.Context(), one)
-		},
+	const want = "chain\naccept 192.0.2.2 22/tcp\naccept 192.0.2.1 22/tcp until 600\n"
+	stale := firewall.Rule{Src: ip2, Port: 80}
+	tests := map[string]struct {
+		fault  func(*house)
+		repair string
+	}{
+		"nothing": {func(*house) {}, ""},
+		"flushed and deleted": {func(h *house) { h.fake.Flush() },
+			"repaired removed [] restored [192.0.2.1 22/tcp 192.0.2.2 22/tcp] unknown 0 healed true"},
+		"an old save restored": {func(h *house) { h.fake.Plant(firewall.Entry{Rule: stale}) },
+			"repaired removed [192.0.2.2 80/tcp] restored [] unknown 0 healed false"},
+		"a rule deleted": {func(h *house) { h.must(h.fake.Delete(h.t.Context(), one)) },
+			"repaired removed [] restored [192.0.2.1 22/tcp] unknown 0 healed false"},
+		"without its end": {func(h *house) {
+			h.must(h.fake.Delete(h.t.Context(), one))
+			h.fake.Plant(firewall.Entry{Rule: one})
+		}, "repaired removed [] restored [192.0.2.1 22/tcp] unknown 0 healed false"},
+		"duplicates": {func(h *house) {
+			h.fake.Plant(firewall.Entry{Rule: two})
+			h.fake.Plant(firewall.Entry{Rule: two})
+		}, "duplicates"},
 	}
-	for name, fail := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, func(h *house) {
-				if err := fail(h); !errors.Is(err, errBroken) {
-					t.Fatalf("got error %v, want %v", err, errBroken)
+				h.open(ip1, 600)
+				h.open(ip2, 0)
+				h.at(31) // the first look has been
+				h.events.Reset()
+				tt.fault(h)
+				h.at(61)
+				got := strings.Split(h.fake.Dump(), "\n")
+				if len(got) != 4 || got[0] != "chain" || !strings.Contains(h.fake.Dump(), "accept 192.0.2.1 22/tcp until ") ||
+					!strings.Contains(h.fake.Dump(), "accept 192.0.2.2 22/tcp\n") {
+					t.Errorf("got firewall %q, want, in any order, %q", got, want)
 				}
-				h.fake.Calls()
-				h.open(one, 120)
-				h.at(119)
-				h.rules("chain\naccept 192.0.2.1 22/tcp\n")
-				h.calls("add 192.0.2.1 22/tcp")
-				h.leases("192.0.2.1 22/tcp 120s")
-				h.at(120)
-				h.rules("chain\n")
-				if got := h.events.String(); !strings.HasSuffix(got, "0s opened 192.0.2.1 22/tcp until 120s\n120s expired 192.0.2.1 22/tcp\n") {
-					t.Errorf("events: got %q, want it opened, not refreshed, and expired at the end", got)
+				switch tt.repair {
+				case "":
+					h.reported()
+				case "duplicates": // how they are told is the firewall's affair
+				default:
+					h.reported("60s " + tt.repair)
 				}
 			})
 		})
 	}
 }
 
-func TestStart(t *testing.T) {
+// TestBrokenForALongTime: what was due while the firewall was
+// broken is done once it works.
+func TestBrokenForALongTime(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.open(ip1, 60)
+		h.at(10)
+		for _, op := range []firewall.Op{firewall.OpAdd, firewall.OpDelete, firewall.OpSync} {
+			h.fake.Fail(op, errBroken)
+		}
+		h.open(ip2, 600)
+		h.at(100)
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 60\n") // which the kernel no longer heeds
+		for _, op := range []firewall.Op{firewall.OpAdd, firewall.OpDelete, firewall.OpSync} {
+			h.fake.Fail(op, nil)
+		}
+		h.at(131)
+		h.rules("chain\naccept 192.0.2.2 22/tcp until 610\n")
+		h.leases("192.0.2.2 22/tcp 610s")
+		if got := h.events.String(); !strings.Contains(got, " opened 192.0.2.2 22/tcp until 610s\n") ||
+			!strings.Contains(got, " expired 192.0.2.1 22/tcp\n") || !strings.Contains(got, " note the firewall works again\n") {
+			t.Errorf("got events %q, want all of them told", got)
+		}
+	})
+}
+
+// hanging is a firewall of which every change takes as long as one that is killed.
+type hanging struct{ *firewall.Fake }
+
+const hang = 10 * time.Second
+
+func (f hanging) Add(ctx context.Context, e firewall.Entry) error {
+	time.Sleep(hang)
+	return f.Fake.Add(ctx, e)
+}
+
+func (f hanging) Delete(ctx context.Context, r firewall.Rule) error {
+	time.Sleep(hang)
+	return f.Fake.Delete(ctx, r)
+}
+
+func (f hanging) Teardown(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+// TestNobodyWaits asks for changes while the firewall hangs: each comes back at
+// once, and the last word on each rule is what counts in the end.
+func TestNobodyWaits(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.Manager.backend = hanging{h.fake}
+		began := time.Now()
+		for range 100 {
+			h.must(h.Open(ip1, 22, time.Hour))
+			h.must(h.Open(ip2, 22, time.Hour))
+			h.must(h.Close(ip2, 22))
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("asking took %v", took)
+		}
+		h.at(25)
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 3600\n")
+		h.leases("192.0.2.1 22/tcp 3600s")
+		began = time.Now()
+		h.cancel()
+		if err := <-h.done; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
+		}
+		if took := time.Since(began); took > stopLimit+hang {
+			t.Errorf("the end took %v, want at most %v", took, stopLimit+hang)
+		}
+		if err := h.Open(ip1, 22, 0); !errors.Is(err, ErrStopped) {
+			t.Errorf("open after the end: got error %v, want ErrStopped", err)
+		}
+		h.done <- nil
+	})
+}
+
+func TestStartTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.fake.Fail(firewall.OpSetup, errBroken)
+		time.AfterFunc(20*time.Second, func() { h.fake.Fail(firewall.OpSetup, nil) })
+		h.start()
+		h.rules("chain\n")
+		h.reported("0s note the firewall does not work yet, trying again: broken")
+		h.kill()
+	})
+}
+
+func TestStartFails(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		fail func(*house)
-		err  string
-		dump string
+		op   firewall.Op
+		err  error
+		took time.Duration
 	}{
-		"stale rules":     {func(*house) {}, "", "chain\naccept 192.0.2.2 80/tcp\n"},
-		"setup fails":     {func(h *house) { h.fake.Fail(firewall.OpSetup, errBroken) }, "failed to start with the firewall: broken", ""},
-		"setup half done": {func(h *house) { h.fake.FailLate(firewall.OpSetup, errBroken) }, "failed to start with the firewall: broken", ""},
-		"list fails":      {func(h *house) { h.fake.Fail(firewall.OpList, errBroken) }, "failed to start with the firewall: broken", ""},
+		"setup":         {firewall.OpSetup, errBroken, startLimit},
+		"sync":          {firewall.OpSync, errBroken, startLimit},
+		"not permitted": {firewall.OpSetup, firewall.ErrNotPermitted, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h := newHouse(t)
-				h.must(h.fake.Add(h.t.Context(), one)) // by a daemon that was killed
-				h.must(h.fake.Add(h.t.Context(), two))
-				h.open(three, 0)
-				tt.fail(h)
-				var got string
-				if err := h.Start(h.t.Context()); err != nil {
-					got = err.Error()
+				h.fake.Fail(tt.op, tt.err)
+				err := New(h.fake, h.options).Start(t.Context())
+				if !errors.Is(err, tt.err) || !strings.HasPrefix(err.Error(), "failed to start with the firewall: ") {
+					t.Errorf("got error %v, want the firewall's", err)
 				}
-				if got != tt.err {
-					t.Errorf("got error %q, want %q", got, tt.err)
+				if took := time.Since(h.begin); took != tt.took {
+					t.Errorf("it took %v, want %v", took, tt.took)
 				}
-				h.rules(tt.dump)
-				if tt.err == "" {
-					h.reported("0s opened 192.0.2.2 80/tcp", "0s stale 192.0.2.1 22/tcp", "0s stale 192.0.2.2 22/tcp")
-				}
+				h.rules("")
 			})
 		})
 	}
 }
 
-func TestStartTriesStaleRulesAgain(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.must(h.fake.Add(h.t.Context(), one))
-		h.fake.Fail(firewall.OpDelete, errBroken)
-		h.must(h.Start(h.t.Context()))
-		h.leases("192.0.2.1 22/tcp closing")
-		h.fake.Fail(firewall.OpDelete, nil)
-		h.run()
-		h.at(1)
-		h.rules("chain\n")
-		h.reported("0s failed 192.0.2.1 22/tcp: broken", "1s stale 192.0.2.1 22/tcp")
-		h.cancel()
-		h.must(<-h.done)
-	})
-}
-
-func TestStop(t *testing.T) {
-	inHouse(t, func(h *house) {
-		h.open(one, 60)
-		h.open(two, 0)
-		h.fake.Calls()
-		h.at(10)
-		h.cancel()
-		h.must(<-h.done)
-		h.rules("")
-		h.leases()
-		h.calls("teardown")
-		if err := h.Open(h.t.Context(), one, time.Time{}); !errors.Is(err, ErrStopped) {
-			t.Errorf("open: got error %v, want ErrStopped", err)
-		}
-		if err := h.Close(h.t.Context(), one); !errors.Is(err, ErrStopped) {
-			t.Errorf("close: got error %v, want ErrStopped", err)
-		}
-		h.at(1000)
-		h.calls()
-		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s opened 192.0.2.2 22/tcp",
-			"10s closed 192.0.2.1 22/tcp", "10s closed 192.0.2.2 22/tcp")
-	})
-}
-
-// TestStopTriesEachRule has a firewall that cannot take everything out at once.
-func TestStopTriesEachRule(t *testing.T) {
-	inHouse(t, func(h *house) {
-		h.open(one, 60)
-		h.open(two, 0)
-		h.fake.Fail(firewall.OpTeardown, errBroken)
-		h.cancel()
-		err := <-h.done
-		if !errors.Is(err, errBroken) || err.Error() != "failed to leave the firewall as it was: broken" {
-			t.Errorf("got error %v, want the teardown's", err)
-		}
-		h.rules("chain\n")
-		h.leases()
-		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s opened 192.0.2.2 22/tcp",
-			"15s closed 192.0.2.1 22/tcp", "15s closed 192.0.2.2 22/tcp")
-	})
-}
-
 // TestStopWaitsForTheFirewall has one that is held by another program for a while.
 func TestStopWaitsForTheFirewall(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.open(one, 60)
+		h.open(ip1, 60)
 		h.fake.Fail(firewall.OpTeardown, errBroken)
 		h.fake.Calls()
 		h.cancel()
@@ -243,112 +287,73 @@ func TestStopWaitsForTheFirewall(t *testing.T) {
 		h.must(<-h.done)
 		h.rules("")
 		h.calls("teardown", "teardown", "teardown", "teardown")
-		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "3s closed 192.0.2.1 22/tcp")
+		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "3s note rules removed, leases kept for the next start: 1")
+		h.done <- nil
 	})
 }
 
-// hanging is a firewall that does nothing until its time is over.
-type hanging struct{ *firewall.Fake }
-
-func (hanging) Teardown(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-
-func (hanging) Delete(ctx context.Context, _ firewall.Rule) error { <-ctx.Done(); return ctx.Err() }
-
-func TestStopIsBounded(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := New(hanging{firewall.NewFake()}, Options{})
-		ctx, cancel := context.WithCancel(t.Context())
-		if err := m.Start(ctx); err != nil {
-			t.Fatal(err)
-		}
-		for port := range uint16(100) {
-			if err := m.Open(ctx, firewall.Rule{Src: one.Src, Port: port}, time.Time{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		began := time.Now()
-		cancel()
-		if err := m.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
-		}
-		if got := time.Since(began); got != stopLimit {
-			t.Errorf("stopped after %v, want %v", got, stopLimit)
-		}
-	})
-}
-
-// TestRepeatedKnocksAreCheap: whoever repeats a recorded knock does not make the
-// firewall work for each.
-func TestRepeatedKnocksAreCheap(t *testing.T) {
+func TestStopTriesEachRule(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.open(one, 60)
-		h.fake.Calls()
-		for range 1000 {
-			time.Sleep(time.Millisecond)
-			h.must(h.Open(h.t.Context(), one, h.end(600)))
+		h.open(ip1, 60)
+		h.open(ip2, 0)
+		h.fake.Fail(firewall.OpTeardown, errBroken)
+		h.cancel()
+		if err := <-h.done; !errors.Is(err, errBroken) || err.Error() != "failed to leave the firewall as it was: broken" {
+			t.Errorf("got error %v, want the teardown's", err)
 		}
-		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.1 22/tcp")
-		h.leases("192.0.2.1 22/tcp 600s")
-		// What was closed in between is no repetition.
-		h.must(h.Close(h.t.Context(), one))
-		h.fake.Calls()
-		h.must(h.Open(h.t.Context(), one, h.end(600)))
-		h.calls("add 192.0.2.1 22/tcp")
-		h.rules("chain\naccept 192.0.2.1 22/tcp\n")
+		h.rules("chain\n")
+		h.done <- nil
 	})
 }
 
 func TestStopFails(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.open(one, 60)
+		h.open(ip1, 60)
 		h.fake.Fail(firewall.OpTeardown, errBroken)
 		h.fake.Fail(firewall.OpDelete, errors.New("stuck"))
 		h.cancel()
 		if err := <-h.done; err == nil || err.Error() != "failed to leave the firewall as it was: broken\nstuck" {
 			t.Errorf("got error %v, want both", err)
 		}
-		h.leases("192.0.2.1 22/tcp 60s")
 		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "15s left 192.0.2.1 22/tcp: stuck")
+		h.done <- nil
 	})
 }
 
-// ending is a firewall whose every change is hit by the end of the caller's
-// context.
-type ending struct {
-	*firewall.Fake
-	end context.CancelFunc
-}
-
-func (e ending) Setup(ctx context.Context) error { e.end(); return e.Fake.Setup(ctx) }
-
-func (e ending) Add(ctx context.Context, r firewall.Rule) error { e.end(); return e.Fake.Add(ctx, r) }
-
-func (e ending) Delete(ctx context.Context, r firewall.Rule) error {
-	e.end()
-	return e.Fake.Delete(ctx, r)
-}
-
-// TestNoChangeIsCut relies on the Fake, which refuses a context that has ended.
-func TestNoChangeIsCut(t *testing.T) {
-	t.Parallel()
-	fake := firewall.NewFake()
-	steps := []struct {
-		name string
-		do   func(context.Context, *Manager) error
-		dump string
-	}{
-		{"start", func(ctx context.Context, m *Manager) error { return m.Start(ctx) }, "chain\n"},
-		{"open", func(ctx context.Context, m *Manager) error { return m.Open(ctx, one, time.Time{}) }, "chain\naccept 192.0.2.1 22/tcp\n"},
-		{"close", func(ctx context.Context, m *Manager) error { return m.Close(ctx, one) }, "chain\n"},
-	}
-	for _, s := range steps {
-		ctx, cancel := context.WithCancel(t.Context())
-		if err := s.do(ctx, New(ending{fake, cancel}, Options{})); err != nil || ctx.Err() == nil {
-			t.Errorf("%s: got error %v, want none, in a context that has ended: %v", s.name, err, ctx.Err())
+// TestUnwritableJournal has a journal that cannot be written: nothing opens, and closing
+// works. A directory in the place of the journal makes the rename fail for root too.
+func TestUnwritableJournal(t *testing.T) {
+	inHouse(t, func(h *house) {
+		path := h.options.Journal
+		h.open(ip1, 600)
+		h.open(ip2, 0)
+		h.at(1)
+		h.events.Reset()
+		h.must(os.Remove(path))
+		h.must(os.MkdirAll(filepath.Join(path, "in the way"), 0o700))
+		h.open(ip1, 900) // refused: it keeps its end
+		h.close(ip2)
+		h.must(h.Open(ip2, 80, 0))
+		h.at(29)
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
+		h.leases("192.0.2.1 22/tcp 600s")
+		got := h.events.String()
+		for _, want := range []string{
+			"note the journal cannot be written: no port is opened until it can: ",
+			"refused 192.0.2.1 22/tcp: ", "refused 192.0.2.2 80/tcp: ", "closed 192.0.2.2 22/tcp\n",
+			"note a port that is to be closed is still in the journal: if the daemon is killed now, it opens again at the next start: ",
+		} {
+			if strings.Count(got, want) != 1 {
+				t.Errorf("got events %q, want one %q", got, want)
+			}
 		}
-		if diff := cmp.Diff(s.dump, fake.Dump()); diff != "" {
-			t.Errorf("firewall after %s (-want +got):\n%s", s.name, diff)
+		h.must(os.RemoveAll(path))
+		h.at(31) // the next look
+		h.kill()
+		h.start()
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
+		if got := h.events.String(); !strings.Contains(got, "30s note the journal can be written again\n") {
+			t.Errorf("got events %q, want it told", got)
 		}
-	}
+	})
 }

@@ -2,206 +2,193 @@ package lease
 
 import (
 	"cmp"
-	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
 )
 
-// Manager holds the leases. Its methods may be called from several goroutines.
+// Manager holds the leases. Its methods may be called from several goroutines,
+// but Start once, and Run after it.
 type Manager struct {
 	backend firewall.Backend
-	report  func(Event)
-	wake    chan struct{} // tells Run of a deadline earlier than its timer's
+	options Options
+	clock   func() Instant
+	boot    string        // which boot this is
+	wake    chan struct{} // tells Run of a request
+	ignored atomic.Pointer[map[netip.Addr]bool]
 
-	// mu guards the fields below and keeps a change of the kernel and its
-	// record together: it is held while the firewall is changed.
-	mu      sync.Mutex
-	entries map[firewall.Rule]*entry
-	alarm   time.Time // when Run will look next; zero: not before it is woken
-	stopped bool
+	// mu guards requests and stopped. Entries are changed by Run under mu, so
+	// that Run reads them without, and everybody else with it.
+	mu       sync.Mutex
+	requests map[firewall.Rule]request
+	entries  map[firewall.Rule]*entry
+	stopped  bool
 
-	events     []Event // not yet reported
-	delivering bool    // somebody is reporting
+	// The rest is Run's alone.
+	base    Instant // what the wall clock is worked out from
+	sync    task    // the next comparison with the firewall
+	unsaved bool    // the journal does not say what it should
+	deaf    bool    // the journal cannot be written, which was reported
+}
+
+// request is a change that somebody wants, the last one of its rule.
+type request struct {
+	open   bool
+	end    time.Duration // since boot; 0: no limit
+	silent bool          // a ban that the firewall is not told of
 }
 
 // entry is what is known of one rule.
 type entry struct {
-	until time.Time // the lease's end; zero: no limit
-	due   time.Time // when something is to be done; zero: never
-	seen  time.Time // when the firewall had it last, of an open rule
+	request
+	changed time.Duration // when the request was taken up, since boot
+	todo    *task         // nil: the firewall is as it should be
+	kind    string        // what to report when that is so; empty: nothing
+}
 
-	// Of a rule that is to go:
-	closing bool
-	kind    string        // what to report when it is gone; empty: nothing
-	delay   time.Duration // until the next try
-	failed  bool          // a failure was reported
+// task is something to be done, and done again until it works.
+type task struct {
+	due    time.Duration // since boot
+	delay  time.Duration // until the next try
+	failed bool          // that it does not work was reported
+}
+
+// retry puts t off.
+func (t *task) retry(now time.Duration) {
+	t.delay = min(max(firstDelay, 2*t.delay), lastDelay)
+	t.due = now + t.delay
 }
 
 // New gives a Manager without leases. It starts nothing and leaves the firewall
-// alone.
+// and the journal alone.
 func New(b firewall.Backend, o Options) *Manager {
+	clock := o.Clock
+	if clock == nil {
+		clock = systemClock
+	}
 	return &Manager{
-		backend: b,
-		report:  o.Report,
-		wake:    make(chan struct{}, 1),
-		entries: make(map[firewall.Rule]*entry),
+		backend:  b,
+		options:  o,
+		clock:    clock,
+		boot:     bootID(),
+		wake:     make(chan struct{}, 1),
+		requests: make(map[firewall.Rule]request),
+		entries:  make(map[firewall.Rule]*entry),
 	}
 }
 
-// Start sets the firewall up, then takes out the rules of ours that have no
-// lease: a daemon that was killed left them. Call it once, before Run.
-func (m *Manager) Start(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
+// Open asks for TCP port of src to be let in for d, or without limit if d is 0.
+// A port that is open gets the new end. It never waits: Report tells how it went.
+// The error wraps ErrStopped or ErrFull.
+func (m *Manager) Open(src netip.Addr, port uint16, d time.Duration) error {
+	return m.ask(firewall.Rule{Src: src, Port: port}, request{open: true}, d)
+}
+
+// Close asks for a port to be closed, as Open does. Without a lease the firewall
+// is asked all the same.
+func (m *Manager) Close(src netip.Addr, port uint16) error {
+	return m.ask(firewall.Rule{Src: src, Port: port}, request{}, 0)
+}
+
+// Ban asks for src to be shut out for d, more than 0: with drop by the firewall,
+// otherwise by whoever asks Ignored.
+func (m *Manager) Ban(src netip.Addr, d time.Duration, drop bool) error {
+	return m.ask(banOf(src), request{open: true, silent: !drop}, d)
+}
+
+// Ignored tells whether src is banned without the firewall knowing.
+func (m *Manager) Ignored(src netip.Addr) bool {
+	ignored := m.ignored.Load()
+	return ignored != nil && (*ignored)[src]
+}
+
+// ask puts a request in place of the one that waits for the same rule.
+func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
+	if !r.Src.Is4() || d < 0 { // no try would ever work
+		return fmt.Errorf("no rule for %q and %v", r, d)
+	}
+	if d > 0 {
+		q.end = m.clock().Boot + d
+	}
 	m.mu.Lock()
-	defer m.unlock()
-	err := m.backend.Setup(ctx)
-	if err == nil {
-		// Leases that outlive the process would be put into m.entries here.
-		err = m.reconcile(ctx)
-	}
-	if err != nil {
-		_ = m.backend.Teardown(ctx) // what was half made; err says why it will not work either
-		return fmt.Errorf("failed to start with the firewall: %w", err)
-	}
-	return nil
-}
-
-// reconcile takes out the rules that the kernel holds without a lease.
-func (m *Manager) reconcile(ctx context.Context) error {
-	rules, err := m.backend.List(ctx)
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(rules, compare)
-	for _, r := range slices.Compact(rules) {
-		if m.entries[r] == nil {
-			_ = m.remove(ctx, r, &entry{kind: Stale}) // reported, and tried again
-		}
-	}
-	return nil
-}
-
-// Open puts r into the firewall until the given time; a zero time sets no
-// limit. Make until from time.Now, with its monotonic reading: then a clock that
-// is set does not move the end. A rule that is open gets the new end, and is put
-// in again should somebody have flushed it, for which the firewall is looked at
-// twice a second at most.
-//
-// After an error nothing has changed: a lease that was there keeps its end, and
-// one that was not does not exist. The firewall may have taken the rule all the
-// same, so it is then told to delete it until it has. The error wraps ErrStopped
-// or ErrFull, or is the firewall's; no Event tells of it. A ctx that ends does
-// not stop a change half way.
-func (m *Manager) Open(ctx context.Context, r firewall.Rule, until time.Time) error {
-	m.mu.Lock()
-	defer m.unlock()
-	e := m.entries[r]
+	defer m.mu.Unlock()
+	_, asked := m.requests[r]
+	isNew := !asked && m.entries[r] == nil
 	switch {
 	case m.stopped:
 		return ErrStopped
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case !r.Src.Is4():
-		return fmt.Errorf("failed to open %q: not an IPv4 address", r)
-	case !until.IsZero() && !until.After(time.Now()):
-		return fmt.Errorf("failed to open %q: its end %s has passed", r, until.Format(time.RFC3339))
-	case e == nil && len(m.entries) >= MaxLeases:
+	case isNew && len(m.entries)+len(m.requests) >= MaxLeases:
 		return fmt.Errorf("%w: %d are held", ErrFull, MaxLeases)
+	case isNew && r.Action == firewall.Drop && m.countBans() >= MaxBans:
+		return fmt.Errorf("%w: %d are bans", ErrFull, MaxBans)
 	}
-	kind, seen := Opened, time.Time{}
-	if e != nil && !e.closing {
-		kind, seen = Refreshed, e.seen
-	}
-	if time.Since(seen) >= checkEvery {
-		if err := m.backend.Add(context.WithoutCancel(ctx), r); err != nil {
-			if e == nil {
-				m.retry(r, &entry{})
-			}
-			return fmt.Errorf("failed to open %q: %w", r, err)
-		}
-		seen = time.Now()
-	}
-	m.schedule(r, &entry{until: until, due: until, seen: seen})
-	m.tell(Event{Kind: kind, Rule: r, Until: until})
-	return nil
-}
-
-// Close takes r out of the firewall. Without a lease the firewall is asked all
-// the same, and that is no error. The error wraps ErrStopped or is the
-// firewall's: then a Failed event tells of it as well, and the deletion is tried
-// again until it works. A ctx that ends does not stop a change half way.
-func (m *Manager) Close(ctx context.Context, r firewall.Rule) error {
-	m.mu.Lock()
-	defer m.unlock()
-	if m.stopped {
-		return ErrStopped
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !r.Src.Is4() { // no try would ever work
-		return fmt.Errorf("failed to close %q: not an IPv4 address", r)
-	}
-	e := m.entries[r]
-	if e == nil {
-		e = &entry{}
-	} else if !e.closing {
-		e.kind = Closed
-	}
-	if err := m.remove(context.WithoutCancel(ctx), r, e); err != nil {
-		return fmt.Errorf("failed to close %q: %w", r, err)
-	}
-	return nil
-}
-
-// remove deletes r, of which e is known, and tries again later if that fails.
-func (m *Manager) remove(ctx context.Context, r firewall.Rule, e *entry) error {
-	err := m.backend.Delete(ctx, r)
-	if err == nil {
-		m.gone(r, e)
-		return nil
-	}
-	if !e.failed {
-		e.failed = true
-		e.kind = cmp.Or(e.kind, Closed) // who heard that it failed hears that it worked
-		m.tell(Event{Kind: Failed, Rule: r, Err: err})
-	}
-	m.retry(r, e)
-	return err
-}
-
-// gone forgets a rule that was taken out, and reports it if e says as what.
-func (m *Manager) gone(r firewall.Rule, e *entry) {
-	delete(m.entries, r)
-	if e.kind != "" {
-		m.tell(Event{Kind: e.kind, Rule: r})
-	}
-}
-
-// retry records that r has to go, and when that is tried next. Above the limit
-// it forgets a rule that it had not recorded: the next Start finds it.
-func (m *Manager) retry(r firewall.Rule, e *entry) {
-	if m.entries[r] == nil && len(m.entries) >= MaxLeases {
-		return
-	}
-	e.closing = true
-	e.delay = min(max(firstDelay, 2*e.delay), lastDelay)
-	e.due = time.Now().Add(e.delay)
-	m.schedule(r, e)
-}
-
-// schedule records e and wakes Run if it would look too late.
-func (m *Manager) schedule(r firewall.Rule, e *entry) {
-	m.entries[r] = e
-	if e.due.IsZero() || !m.alarm.IsZero() && !e.due.Before(m.alarm) {
-		return
-	}
+	m.requests[r] = q
 	select {
 	case m.wake <- struct{}{}:
 	default: // it is to wake up already
+	}
+	return nil
+}
+
+// countBans counts those that are held or asked for; m.mu is held.
+func (m *Manager) countBans() (n int) {
+	for r := range m.entries {
+		if r.Action == firewall.Drop {
+			n++
+		}
+	}
+	for r := range m.requests {
+		if r.Action == firewall.Drop && m.entries[r] == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Leases gives what is held, sorted by address, port and action.
+func (m *Manager) Leases() []Lease {
+	now := m.clock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []Lease
+	for r, e := range m.entries {
+		if e.todo == nil && !e.open {
+			continue
+		}
+		l := Lease{Rule: r, Closing: !e.open}
+		if e.end != 0 {
+			l.Until = now.wall(e.end)
+		}
+		list = append(list, l)
+	}
+	slices.SortFunc(list, func(a, b Lease) int { return compare(a.Rule, b.Rule) })
+	return list
+}
+
+// compare orders rules by address, port and action.
+func compare(a, b firewall.Rule) int {
+	return cmp.Or(a.Src.Compare(b.Src), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Action, b.Action))
+}
+
+// report tells of a change.
+func (m *Manager) report(kind string, r firewall.Rule, e *entry, err error) {
+	if m.options.Report == nil {
+		return
+	}
+	event := Event{Kind: kind, Rule: r, Err: err}
+	if (kind == Opened || kind == Refreshed) && e.end != 0 {
+		event.Until = m.base.wall(e.end)
+	}
+	m.options.Report(event)
+}
+
+func (m *Manager) note(msg string, err error) {
+	if m.options.Note != nil {
+		m.options.Note(msg, err)
 	}
 }

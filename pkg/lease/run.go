@@ -3,16 +3,16 @@ package lease
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
 )
 
-// Run ends each lease at its time, and blocks until ctx ends. Then it takes all
-// that is ours out of the firewall, and Open and Close are refused from there
-// on. It returns nil, or the error of that last step.
+// Run does what was asked for, ends each lease at its time and compares the
+// firewall with the leases every 30 s, until ctx ends. Then it takes all that is
+// ours out of the firewall, unless Keep says otherwise; the journal keeps what
+// has not ended. It returns nil, or the error of that last step.
 func (m *Manager) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -23,82 +23,156 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-m.wake:
 		case <-timer.C:
 		}
-		if next := m.expire(ctx); next.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(next))
-		}
-	}
-}
-
-// expire does what is due first, if that is due already, and tells when to come
-// again; zero: never. It does one thing at a time, so that nobody who wants a
-// port opened waits behind a firewall that is slow to close many.
-func (m *Manager) expire(ctx context.Context) time.Time {
-	m.mu.Lock()
-	defer m.unlock()
-	if r, e := m.earliest(); e != nil && !e.due.After(time.Now()) {
-		if !e.closing {
-			e.kind = Expired
-		}
-		_ = m.remove(context.WithoutCancel(ctx), r, e) // reported, and tried again
-	}
-	m.alarm = time.Time{}
-	if _, e := m.earliest(); e != nil {
-		m.alarm = e.due
-	}
-	return m.alarm
-}
-
-// earliest gives the rule with which something is to be done first, or nil.
-func (m *Manager) earliest() (firewall.Rule, *entry) {
-	var (
-		rule  firewall.Rule
-		first *entry
-	)
-	for r, e := range m.entries {
-		if e.due.IsZero() {
-			continue
-		}
-		if first == nil || cmp.Or(e.due.Compare(first.due), compare(r, rule)) < 0 {
-			rule, first = r, e
-		}
-	}
-	return rule, first
-}
-
-// stop takes everything out at once, and tries that for a while: another program
-// may be holding the firewall's lock. If it does not work, each rule is tried by
-// itself.
-func (m *Manager) stop(ctx context.Context) error {
-	m.mu.Lock()
-	defer m.unlock()
-	m.stopped = true
-	ctx, cancel := context.WithTimeout(ctx, stopLimit)
-	defer cancel()
-	began := time.Now()
-	terr := m.backend.Teardown(ctx)
-	for terr != nil && time.Since(began) < stopRetry {
-		time.Sleep(firstDelay)
-		terr = m.backend.Teardown(ctx)
-	}
-	errs := []error{terr}
-	for _, l := range m.leases(true) {
-		e := m.entries[l.Rule]
-		if !e.closing {
-			e.kind = Closed
-		}
-		if terr != nil {
-			if err := m.backend.Delete(ctx, l.Rule); err != nil {
-				errs = append(errs, err)
-				m.tell(Event{Kind: Left, Rule: l.Rule, Err: err})
-				continue
+		wait := time.Duration(0)
+		for wait == 0 && ctx.Err() == nil {
+			wait = m.step(context.WithoutCancel(ctx))
+			if m.options.Beat != nil {
+				m.options.Beat()
 			}
 		}
-		m.gone(l.Rule, e)
+		timer.Reset(wait)
 	}
-	if terr == nil {
-		return nil
+}
+
+// step does what is due first, and tells how long there is nothing to do. It does
+// one thing at a time, so that no change of the firewall that fails or hangs
+// keeps another one back for longer than itself.
+func (m *Manager) step(ctx context.Context) time.Duration {
+	now := m.look()
+	next := m.take(now, false)
+	r, e, due := m.first()
+	switch {
+	case m.sync.due <= now.Boot && (e == nil || m.sync.due <= due):
+		m.reconcile(ctx)
+		return 0
+	case e != nil && due <= now.Boot:
+		m.act(ctx, r, e, now)
+		return 0
+	case e != nil:
+		next = min(next, due)
 	}
-	return fmt.Errorf("failed to leave the firewall as it was: %w", errors.Join(errs...))
+	return max(min(next, m.sync.due, now.Boot+tick)-now.Boot, time.Nanosecond)
+}
+
+// first gives the entry with which something is to be done first, and when; nil
+// if there is none.
+func (m *Manager) first() (rule firewall.Rule, first *entry, due time.Duration) {
+	for r, e := range m.entries {
+		at, ok := e.due()
+		if ok && (first == nil || cmp.Or(cmp.Compare(at, due), compare(r, rule)) < 0) {
+			rule, first, due = r, e, at
+		}
+	}
+	return rule, first, due
+}
+
+// due is when something is to be done with e, if ever: a change of the firewall,
+// its end, or to forget it.
+func (e *entry) due() (time.Duration, bool) {
+	switch {
+	case e.todo != nil && e.open && e.end != 0:
+		return min(e.todo.due, e.end), true
+	case e.todo != nil:
+		return e.todo.due, true
+	case e.open:
+		return e.end, e.end != 0
+	default:
+		return e.changed + changeEvery, true
+	}
+}
+
+// act does what is due with e.
+func (m *Manager) act(ctx context.Context, r firewall.Rule, e *entry, now Instant) {
+	if e.todo == nil && !e.open {
+		m.update(func() { m.forget(r) })
+		return
+	}
+	if e.open && e.end != 0 && e.end <= now.Boot {
+		m.update(func() { e.open, e.todo, e.kind = false, &task{due: now.Boot}, Expired })
+	}
+	var err error
+	switch {
+	case e.silent:
+		m.publishIgnored()
+	case e.open:
+		err = m.backend.Add(ctx, m.inFirewall(r, e))
+	default:
+		err = m.backend.Delete(ctx, r)
+	}
+	if err != nil {
+		m.failed(r, e, err)
+		return
+	}
+	m.settled(r, e)
+}
+
+// failed puts the task of e off, and reports the first time.
+func (m *Manager) failed(r firewall.Rule, e *entry, err error) {
+	e.todo.retry(m.clock().Boot)
+	if e.todo.failed {
+		return
+	}
+	e.todo.failed = true
+	kind := OpenFailed
+	if !e.open {
+		kind = CloseFailed
+		e.kind = cmp.Or(e.kind, Closed) // who heard that it failed hears that it worked
+	}
+	m.report(kind, r, e, err)
+}
+
+// settled records that the firewall is as e says.
+func (m *Manager) settled(r firewall.Rule, e *entry) {
+	kind := e.kind
+	m.update(func() { e.todo, e.kind = nil, "" })
+	if kind != "" {
+		m.report(kind, r, e, nil)
+	}
+}
+
+// reconcile compares the firewall with the leases. When that has worked, nothing
+// is left to be done.
+func (m *Manager) reconcile(ctx context.Context) {
+	err := m.compare(ctx)
+	now := m.look()
+	if err != nil {
+		if !m.sync.failed {
+			m.note("failed to compare the firewall with the open ports, trying again", err)
+		}
+		m.sync.retry(now.Boot)
+		m.sync.failed = true
+	} else {
+		if m.sync.failed {
+			m.note("the firewall works again", nil)
+		}
+		m.sync = task{due: now.Boot + syncEvery}
+		for _, r := range m.sorted() {
+			if e := m.entries[r]; e.todo != nil && !e.silent {
+				m.settled(r, e)
+			}
+		}
+	}
+	m.keep(now)
+}
+
+// update changes entries.
+func (m *Manager) update(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
+// forget drops the entry of r; m.mu is held.
+func (m *Manager) forget(r firewall.Rule) {
+	delete(m.entries, r)
+}
+
+// sorted gives the rules of all entries.
+func (m *Manager) sorted() []firewall.Rule {
+	rules := make([]firewall.Rule, 0, len(m.entries))
+	for r := range m.entries {
+		rules = append(rules, r)
+	}
+	slices.SortFunc(rules, compare)
+	return rules
 }

@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/knock"
+)
+
+// act has done what a knock asked for. It waits for nothing: how it went is reported by the leases.
+func (d *Daemon) act(k decision) {
+	log := d.sparing("knocks").WithFields(logrus.Fields{"src": k.src, "knock": k.payload.String()})
+	if k.refusal != "" {
+		log.WithField("reason", k.refusal).Warn("knock refused")
+		return
+	}
+	log.Info("knock accepted")
+	ip, port := k.payload.IP, uint16(k.payload.Port)
+	var err error
+	switch k.payload.Time {
+	case knock.Close:
+		err = d.leases.Close(ip, port)
+	case knock.Forever:
+		err = d.leases.Open(ip, port, 0)
+	default:
+		err = d.leases.Open(ip, port, time.Duration(k.payload.Time)*time.Minute)
+	}
+	d.reportRefused(err, "knock not carried out", k.src)
+}
+
+// guessed does what the configuration wants done about a source whose knocks fail again and again. A banned one is not
+// an enemy for sure: addresses can be forged, and are shared.
+func (d *Daemon) guessed(src netip.Addr, _ time.Time) {
+	g := d.setup.config.Guessing
+	log := d.sparing("guesses").WithFields(logrus.Fields{"src": src, "failures": g.Limit, "within": g.Within.String()})
+	switch {
+	case g.Action == config.BanReport:
+		log.Warn("source guesses knocks")
+	case contains(g.Never, src):
+		log.Warn("source guesses knocks, and is in never-ban")
+	default:
+		log.Warn("source guesses knocks, and is banned")
+		d.reportRefused(d.leases.Ban(src, g.Ban, g.Action == config.BanDrop), "source not banned", src)
+	}
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/spent"
+)
+
+// blocks remembers the ciphertext blocks of one key's knocks, and judges those that come again. With a prepended IV, a
+// block that comes again under another IV is how a stranger forges a knock. With a fixed one it is the same knock again,
+// which is as it should be; those blocks are remembered for the day that the header is changed.
+type blocks struct {
+	book *spent.Book // nil: nothing is remembered
+	key  []byte
+	max  int
+	once bool // a block opens only once
+	log  *logrus.Logger
+	told bool // that a block of a fixed IV could not be remembered
+}
+
+// openBlocks opens the book of the key. A daemon that only says what it would do leaves the state alone.
+func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
+	b := &blocks{key: c.Knock.Passphrase, max: c.MaxBlocks, log: log}
+	if !c.Test {
+		var err error
+		if b.book, err = spent.Open(c.StateDir, string(b.key), spent.Options{Max: b.max}); err != nil {
+			return nil, err
+		}
+	}
+	return b, b.setHeader(c.Knock.Header)
+}
+
+// setHeader notes how the key is used from now on, and tells of other uses it has had.
+func (b *blocks) setHeader(h knock.Header) error {
+	b.once = h == knock.HeaderRandomIV
+	if b.book == nil {
+		return nil
+	}
+	others, err := b.book.Mark(string(h))
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		b.log.WithFields(logrus.Fields{"header": h, "before": strings.Join(others, ", ")}).
+			Warn("this key was used with another header: what was recorded then helps to forge knocks now, change the key")
+	}
+	return nil
+}
+
+// serves tells whether b is the memory that c asks for.
+func (b *blocks) serves(c *config.Daemon) bool {
+	return bytes.Equal(b.key, c.Knock.Passphrase) && b.max == c.MaxBlocks
+}
+
+// refusal records a block that decoded, and says why it must not be heeded, or nothing.
+func (b *blocks) refusal(block [8]byte) string {
+	if b == nil || b.book == nil {
+		return ""
+	}
+	err := b.book.Use(block)
+	switch {
+	case err == nil:
+		return ""
+	case !b.once:
+		b.tell(err)
+		return ""
+	case errors.Is(err, spent.ErrSpent):
+		return "its ciphertext was used before: a replay or a forgery"
+	case errors.Is(err, spent.ErrFull):
+		return "no more knocks can be remembered under this key (max-blocks): both ends need a new one"
+	default:
+		return "it cannot be remembered: " + err.Error()
+	}
+}
+
+// tell tells once that blocks of a fixed IV are not remembered.
+func (b *blocks) tell(err error) {
+	if b.told || errors.Is(err, spent.ErrSpent) {
+		return
+	}
+	b.told = true
+	b.log.WithError(err).Warn("knocks cannot be remembered: never use this key with header = randomiv")
+}
+
+func (b *blocks) close() {
+	if b.book != nil {
+		_ = b.book.Close() // all that counts is on the disk
+	}
+}

@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/guess"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/tracker"
+)
+
+// A setup is what a configuration makes of the daemon. A reload puts another one in its place.
+type setup struct {
+	config   *config.Daemon
+	decoder  *packet.Decoder
+	pipeline *pipeline
+	guesses  *guess.Counter
+	old      oldLines
+
+	log     *logrus.Logger
+	ignored func(netip.Addr) bool              // is this source banned?
+	guessed func(src netip.Addr, now time.Time) // this one fails again and again
+}
+
+// seen counts what the daemon has seen.
+type seen struct {
+	told                    time.Time // when -debug told it last
+	lines, packets, ignored uint64
+}
+
+func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
+	s := &setup{config: c, log: d.log, ignored: d.leases.Ignored, guessed: d.guessed}
+	s.old.limit = c.LineAge
+	s.guesses = guess.New(guess.Options{Limit: c.Guessing.Limit, Within: c.Guessing.Within})
+	var err error
+	if s.decoder, err = newDecoder(c, bootTime()); err != nil {
+		return nil, err
+	}
+	s.pipeline, err = newPipeline(c, d.act)
+	return s, err
+}
+
+// bootTime is the instant that the kernel's own stamps count from.
+func bootTime() time.Time {
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &up); err != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(-time.Duration(up.Nano()))
+}
+
+// take looks at a line of the log.
+func (s *setup) take(line []byte, now time.Time, seen *seen) {
+	pkt, err := s.decoder.Decode(line, now)
+	if err != nil {
+		return
+	}
+	seen.packets++
+	if s.old.is(pkt.At, now) {
+		if s.old.tellNow(now) {
+			s.log.WithFields(logrus.Fields{"lines": s.old.count, "stamp": pkt.At.Format(time.RFC3339)}).
+				Warnf("ignored lines stamped more than %s from now: a log read again, or a clock or time zone that is wrong", s.old.limit)
+		}
+		return
+	}
+	if s.ignored(pkt.Src) {
+		seen.ignored++
+		return
+	}
+	if s.pipeline.tracker.Observe(pkt, now) == tracker.Failed && s.guesses.Failed(pkt.Src, now) {
+		s.guessed(pkt.Src, now)
+	}
+}
+
+// oldLines tells lines that are read again from those just written.
+type oldLines struct {
+	limit time.Duration
+	count uint64
+	told  time.Time
+}
+
+// is tells whether a line stamped at is old, and counts it. A line without a stamp cannot be told to be old.
+func (o *oldLines) is(at, now time.Time) bool {
+	if at.IsZero() || now.Sub(at).Abs() <= o.limit {
+		return false
+	}
+	o.count++
+	return true
+}
+
+// tellNow says whether it is time to tell the operator: at the first one, and then every ten minutes at most.
+func (o *oldLines) tellNow(now time.Time) bool {
+	if !o.told.IsZero() && now.Sub(o.told) < 10*time.Minute {
+		return false
+	}
+	o.told = now
+	return true
+}

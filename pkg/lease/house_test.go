@@ -1,0 +1,211 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/portknock/knock/pkg/firewall"
+)
+
+var (
+	ip1 = netip.MustParseAddr("192.0.2.1")
+	ip2 = netip.MustParseAddr("192.0.2.2")
+
+	one = firewall.Rule{Src: ip1, Port: 22}
+	two = firewall.Rule{Src: ip2, Port: 22}
+
+	errBroken = errors.New("broken")
+)
+
+// house is a Manager that runs on a Fake, with a journal, inside a synctest
+// bubble. It can be left by a Manager that is killed, and entered by another.
+type house struct {
+	*Manager
+	t       *testing.T
+	fake    *firewall.Fake
+	options Options
+	begin   time.Time
+	set     time.Duration // by how much the wall clock was set
+	boot    time.Duration // what the boot clock had at the begin
+	bootID  string
+	events  strings.Builder
+	cancel  context.CancelFunc
+	done    chan error
+}
+
+// inHouse runs test in a bubble, with a Manager that has started and runs.
+func inHouse(t *testing.T, test func(*house)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		test(h)
+		h.kill()
+	})
+}
+
+func newHouse(t *testing.T) *house {
+	h := &house{t: t, fake: firewall.NewFake(), begin: time.Now(), boot: 100 * time.Second, bootID: "first"}
+	h.options = Options{
+		Journal: filepath.Join(t.TempDir(), "leases"),
+		Report:  h.report,
+		Repaired: func(c firewall.Changes) {
+			h.say("repaired removed %v restored %v unknown %d healed %t", c.Removed, c.Restored, c.Unknown, c.Healed)
+		},
+		Note: func(msg string, err error) {
+			if err != nil {
+				msg += ": " + err.Error()
+			}
+			h.say("note %s", strings.ReplaceAll(msg, filepath.Dir(h.options.Journal), "DIR"))
+		},
+		Clock: func() Instant {
+			up := time.Since(h.begin)
+			return Instant{Wall: h.begin.Add(up + h.set), Boot: h.boot + up}
+		},
+	}
+	return h
+}
+
+// start begins with what the fake and the journal hold.
+func (h *house) start() {
+	h.t.Helper()
+	h.Manager = New(h.fake, h.options)
+	h.Manager.boot = h.bootID
+	if err := h.Start(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel, h.done = cancel, make(chan error, 1)
+	go func() { h.done <- h.Run(ctx) }()
+	synctest.Wait()
+	h.fake.Calls()
+}
+
+// reboot loses the firewall and the boot's clock.
+func (h *house) reboot() {
+	h.bootID += "+"
+	h.boot = 10*time.Second - time.Since(h.begin)
+	h.fake.Flush()
+}
+
+// kill ends the Manager as kill -9 does: nothing that it does from now on reaches
+// the firewall or the journal.
+func (h *house) kill() {
+	h.t.Helper()
+	h.Manager.backend = firewall.NewFake()
+	h.Manager.options = Options{Keep: true}
+	h.cancel()
+	if err := <-h.done; err != nil {
+		h.t.Error(err)
+	}
+}
+
+func (h *house) say(format string, args ...any) {
+	fmt.Fprintf(&h.events, "%.0fs ", time.Since(h.begin).Seconds())
+	fmt.Fprintf(&h.events, format+"\n", args...)
+}
+
+// report writes an event as "60s expired 192.0.2.1 22/tcp".
+func (h *house) report(e Event) {
+	text := e.Kind + " " + e.Rule.String()
+	if !e.Until.IsZero() {
+		text += fmt.Sprintf(" until %.0fs", e.Until.Sub(h.begin).Seconds())
+	}
+	if e.Err != nil {
+		text += ": " + strings.ReplaceAll(e.Err.Error(), filepath.Dir(h.options.Journal), "DIR")
+	}
+	h.say("%s", text)
+}
+
+// at waits until so many seconds after the begin, and for all that happens then.
+func (h *house) at(seconds float64) {
+	h.t.Helper()
+	time.Sleep(time.Until(h.begin.Add(time.Duration(seconds * float64(time.Second)))))
+	synctest.Wait()
+}
+
+// open opens port 22 to ip for so many seconds; 0: no limit.
+func (h *house) open(ip netip.Addr, seconds int) {
+	h.t.Helper()
+	h.must(h.Open(ip, 22, time.Duration(seconds)*time.Second))
+	synctest.Wait()
+}
+
+func (h *house) close(ip netip.Addr) {
+	h.t.Helper()
+	h.must(h.Close(ip, 22))
+	synctest.Wait()
+}
+
+func (h *house) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+var stamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+// rules compares all that the firewall holds with a literal, in which the ends are
+// seconds since the begin: "chain\naccept 192.0.2.1 22/tcp until 60\n".
+func (h *house) rules(want string) {
+	h.t.Helper()
+	got := stamp.ReplaceAllStringFunc(h.fake.Dump(), func(s string) string {
+		at, err := time.Parse(time.RFC3339, s)
+		h.must(err)
+		return fmt.Sprintf("%.0f", at.Sub(h.begin).Seconds())
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.t.Errorf("firewall after %v (-want +got):\n%s", time.Since(h.begin), diff)
+	}
+}
+
+// reported compares all events since the last look with a literal, one a line.
+func (h *house) reported(want ...string) {
+	h.t.Helper()
+	var got []string
+	if text := h.events.String(); text != "" {
+		got = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	}
+	h.events.Reset()
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// calls compares the calls of the firewall since the last look with a literal.
+func (h *house) calls(want ...string) {
+	h.t.Helper()
+	if diff := cmp.Diff(want, h.fake.Calls()); diff != "" {
+		h.t.Errorf("calls after %v (-want +got):\n%s", time.Since(h.begin), diff)
+	}
+}
+
+// leases compares the leases with a literal: "192.0.2.1 22/tcp 60s closing".
+func (h *house) leases(want ...string) {
+	h.t.Helper()
+	var got []string
+	for _, l := range h.Leases() {
+		s := l.Rule.String()
+		if !l.Until.IsZero() {
+			s += fmt.Sprintf(" %.0fs", l.Until.Sub(h.begin).Seconds())
+		}
+		if l.Closing {
+			s += " closing"
+		}
+		got = append(got, s)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.t.Errorf("leases after %v (-want +got):\n%s", time.Since(h.begin), diff)
+	}
+}

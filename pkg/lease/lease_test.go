@@ -1,0 +1,205 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/portknock/knock/pkg/firewall"
+)
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		seconds  int
+		openAt   float64 // still open then
+		closedAt float64 // 0: never
+	}{
+		"one minute":       {60, 59, 60},
+		"fifteen minutes":  {900, 899, 900},
+		"the longest time": {254 * 60, 254*60 - 1, 254 * 60},
+		"no limit":         {0, 365 * 24 * 3600, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				end := ""
+				if tt.seconds > 0 {
+					end = fmt.Sprintf(" until %d", tt.seconds)
+				}
+				h.open(ip1, tt.seconds)
+				h.at(tt.openAt)
+				h.rules("chain\naccept 192.0.2.1 22/tcp" + end + "\n")
+				if tt.closedAt == 0 {
+					h.reported("0s opened 192.0.2.1 22/tcp")
+					return
+				}
+				h.at(tt.closedAt)
+				h.rules("chain\n")
+				h.leases()
+				h.reported(fmt.Sprintf("0s opened 192.0.2.1 22/tcp until %ds", tt.seconds),
+					fmt.Sprintf("%.0fs expired 192.0.2.1 22/tcp", tt.closedAt))
+			})
+		})
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	tests := map[string]struct {
+		first, second int // seconds from the knock, the second one comes after 10 s
+		want          string
+		end           float64 // 0: never
+	}{
+		"longer":   {60, 120, " until 130", 130},
+		"shorter":  {120, 60, " until 70", 70},
+		"to none":  {60, 0, "", 0},
+		"to some":  {0, 60, " until 70", 70},
+		"the same": {60, 60, " until 70", 70},
+	}
+	t.Parallel()
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				h.open(ip1, tt.first)
+				h.at(10)
+				h.fake.Flush() // by somebody else; the knock heals it at once
+				h.open(ip1, tt.second)
+				h.rules("chain\naccept 192.0.2.1 22/tcp" + tt.want + "\n")
+				if tt.end == 0 {
+					h.at(100000)
+					h.rules("chain\naccept 192.0.2.1 22/tcp\n")
+					h.leases("192.0.2.1 22/tcp")
+					return
+				}
+				h.at(tt.end - 1)
+				h.rules("chain\naccept 192.0.2.1 22/tcp" + tt.want + "\n")
+				h.at(tt.end)
+				h.rules("chain\n")
+			})
+		})
+	}
+}
+
+func TestClose(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.open(ip1, 60)
+		h.open(ip2, 0)
+		h.at(1)
+		h.close(ip1)
+		h.rules("chain\naccept 192.0.2.2 22/tcp\n")
+		h.leases("192.0.2.2 22/tcp")
+		h.at(2)
+		h.close(ip1) // closed already: the firewall is asked, nobody is told
+		h.close(ip2)
+		h.rules("chain\n")
+		h.at(29)
+		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.2 22/tcp",
+			"delete 192.0.2.1 22/tcp", "delete 192.0.2.1 22/tcp", "delete 192.0.2.2 22/tcp")
+		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s opened 192.0.2.2 22/tcp",
+			"1s closed 192.0.2.1 22/tcp", "2s closed 192.0.2.2 22/tcp")
+	})
+}
+
+// TestRepeatedKnocksAreCheap: whoever repeats recorded knocks, to open or to
+// close, makes neither the firewall nor the disk work for each.
+func TestRepeatedKnocksAreCheap(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.at(0.1)
+		for range 1000 { // in 10 s
+			time.Sleep(5 * time.Millisecond)
+			h.open(ip1, 600)
+			time.Sleep(5 * time.Millisecond)
+			h.close(ip1)
+		}
+		h.at(11)
+		h.rules("chain\n") // the last word
+		h.leases()
+		if calls := h.fake.Calls(); len(calls) > 22 {
+			t.Errorf("got %d changes of the firewall in 10 s, want 2 a second: %v", len(calls), calls)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	inHouse(t, func(h *house) {
+		v6 := netip.MustParseAddr("2001:db8::1")
+		for what, err := range map[string]error{
+			"open of IPv6":          h.Open(v6, 22, 0),
+			"close of IPv6":         h.Close(v6, 22),
+			"open for no time":      h.Open(ip1, 22, -1),
+			"open of no address":    h.Open(netip.Addr{}, 22, 0),
+			"ban of a mapped IPv4":  h.Ban(netip.AddrFrom16(ip1.As16()), time.Hour, true),
+			"a ban before it began": h.Ban(ip1, -time.Hour, true),
+		} {
+			if err == nil {
+				t.Errorf("%s: got no error", what)
+			}
+		}
+		synctest.Wait()
+		h.calls()
+		h.leases()
+	})
+}
+
+func TestBounds(t *testing.T) {
+	inHouse(t, func(h *house) {
+		address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+		h.update(func() { // as if asked for: to open so many takes the Fake minutes
+			for i := range MaxBans {
+				h.entries[banOf(address(i))] = &entry{request: request{open: true, end: time.Hour, silent: true}}
+			}
+		})
+		if err := h.Ban(ip1, time.Hour, true); !errors.Is(err, ErrFull) {
+			t.Errorf("one ban more: got error %v, want ErrFull", err)
+		}
+		h.must(h.Ban(address(0), time.Hour, false)) // one of them anew is none more
+		h.open(ip1, 60)
+		h.update(func() {
+			for i := range MaxLeases - len(h.entries) {
+				h.entries[firewall.Rule{Src: address(i), Port: 22}] = &entry{request: request{open: true}}
+			}
+		})
+		if err := h.Open(ip2, 22, 0); !errors.Is(err, ErrFull) {
+			t.Errorf("one lease more: got error %v, want ErrFull", err)
+		}
+		if err := h.Close(ip2, 22); !errors.Is(err, ErrFull) {
+			t.Errorf("one more to close: got error %v, want ErrFull", err)
+		}
+		h.must(h.Close(ip1, 22)) // what is held can always be closed
+		h.update(func() { clear(h.entries) })
+	})
+}
+
+func TestBans(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.must(h.Ban(ip1, time.Minute, false))
+		h.must(h.Ban(ip2, time.Minute, true))
+		synctest.Wait()
+		h.rules("chain\ndrop 192.0.2.2 until 60\n")
+		ignored := func() []bool { return []bool{h.Ignored(ip1), h.Ignored(ip2)} }
+		if got := ignored(); !slices.Equal(got, []bool{true, false}) {
+			t.Errorf("ignored: got %v, want the first alone", got)
+		}
+		h.at(1)
+		h.kill()
+		h.start()
+		h.rules("chain\ndrop 192.0.2.2 until 60\n")
+		if got := ignored(); !slices.Equal(got, []bool{true, false}) {
+			t.Errorf("ignored after a restart: got %v, want the first alone", got)
+		}
+		h.leases("drop 192.0.2.1 60s", "drop 192.0.2.2 60s")
+		h.at(60)
+		h.rules("chain\n")
+		if got := ignored(); !slices.Equal(got, []bool{false, false}) {
+			t.Errorf("ignored at the end: got %v, want none", got)
+		}
+		h.leases()
+		h.reported("0s opened drop 192.0.2.1 until 60s", "0s opened drop 192.0.2.2 until 60s",
+			"1s note leases restored: 2, ended meanwhile: 0",
+			"60s expired drop 192.0.2.1", "60s expired drop 192.0.2.2")
+	})
+}

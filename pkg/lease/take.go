@@ -1,0 +1,208 @@
+package lease
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/portknock/knock/pkg/firewall"
+)
+
+// take takes up the requests whose turn it is, or all, and tells when the next
+// one's is. They go into the journal together, and only then does anything become
+// of them: if it cannot be written, what would open is refused, and what closes
+// is not.
+func (m *Manager) take(now Instant, all bool) (next time.Duration) {
+	ready, next := m.ready(now, all)
+	if len(ready) == 0 {
+		return next
+	}
+	refused := m.write(now, ready)
+	if refused != nil {
+		for _, r := range m.opens(ready) {
+			m.report(Refused, r, nil, refused)
+			m.done(r, ready)
+		}
+		m.writeWithoutOpens(now, ready)
+	}
+	m.update(func() {
+		for r, q := range ready {
+			m.apply(r, q, now)
+		}
+	})
+	for r := range ready {
+		m.done(r, ready)
+	}
+	return next
+}
+
+// ready gives the requests whose turn it is, or all, and when the next one's is.
+func (m *Manager) ready(now Instant, all bool) (map[firewall.Rule]request, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ready, next := make(map[firewall.Rule]request), time.Duration(math.MaxInt64)
+	for r, q := range m.requests {
+		if e := m.entries[r]; e != nil && e.changed+changeEvery > now.Boot && !all {
+			next = min(next, e.changed+changeEvery)
+			continue
+		}
+		ready[r] = q
+	}
+	return ready, next
+}
+
+// opens gives the rules of those in ready that would open something, sorted.
+func (m *Manager) opens(ready map[firewall.Rule]request) []firewall.Rule {
+	var rules []firewall.Rule
+	for r, q := range ready {
+		if q.open {
+			rules = append(rules, r)
+		}
+	}
+	slices.SortFunc(rules, compare)
+	return rules
+}
+
+// done drops the request of r, unless another has come, from m and from ready.
+func (m *Manager) done(r firewall.Rule, ready map[firewall.Rule]request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.requests[r] == ready[r] {
+		delete(m.requests, r)
+	}
+	delete(ready, r)
+}
+
+// apply makes an entry of a request; m.mu is held.
+func (m *Manager) apply(r firewall.Rule, q request, now Instant) {
+	e := m.entries[r]
+	if e == nil {
+		e = &entry{}
+		m.entries[r] = e
+	}
+	switch {
+	case q.open && e.open && e.kind != Opened:
+		e.kind = Refreshed
+	case q.open:
+		e.kind = Opened
+	case e.open:
+		e.kind = Closed
+	}
+	e.request, e.changed, e.todo = q, now.Boot, &task{due: now.Boot}
+}
+
+// write writes the journal as it will be with the requests in ready, if they make
+// a difference. The error is that of the writing.
+func (m *Manager) write(now Instant, ready map[firewall.Rule]request) error {
+	changes := false
+	for r, q := range ready {
+		e := m.entries[r]
+		changes = changes || q.open || e != nil && e.open
+	}
+	if !changes {
+		return nil
+	}
+	return m.save(now, ready)
+}
+
+// writeWithoutOpens writes a journal in which what is to be closed is closed. If
+// that fails, a journal that is not there is better than one that would open a
+// port again; and to remove one makes room on a full disk.
+func (m *Manager) writeWithoutOpens(now Instant, ready map[firewall.Rule]request) {
+	if m.write(now, ready) == nil {
+		return
+	}
+	m.unsaved = true
+	path := m.options.Journal
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.note("a port that is to be closed is still in the journal: if the daemon is killed now, it opens again at the next start", err)
+		return
+	}
+	_ = syncDir(filepath.Dir(path)) // no worse than the removal undone
+	_ = m.save(now, ready)          // tried again by keep
+}
+
+// keep writes the journal again if it does not say what it should, or so that it
+// says how long is left of what has an end.
+func (m *Manager) keep(now Instant) {
+	limited := func() bool {
+		for _, e := range m.entries {
+			if e.open && e.end != 0 {
+				return true
+			}
+		}
+		return false
+	}
+	if m.unsaved || limited() {
+		_ = m.save(now, nil) // reported; tried again in half a minute
+	}
+}
+
+// save writes the leases, as they will be with the requests in ready, and tells
+// once when that fails and when it works again.
+func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
+	path := m.options.Journal
+	if path == "" {
+		return nil
+	}
+	err := writeJournal(path, m.record(now, ready))
+	switch {
+	case err != nil && !m.deaf:
+		m.note("the journal cannot be written: no port is opened until it can", err)
+	case err == nil && m.deaf:
+		m.note("the journal can be written again", nil)
+	}
+	m.deaf, m.unsaved = err != nil, m.unsaved && err != nil
+	return err
+}
+
+// record is what the journal is to hold.
+func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
+	r := record{Saved: now.Wall.UTC(), Boot: m.boot}
+	add := func(rule firewall.Rule, q request) {
+		if !q.open || q.end != 0 && q.end <= now.Boot {
+			return
+		}
+		s := saved{IP: rule.Src, Port: rule.Port, Action: actionAccept}
+		if rule.Action == firewall.Drop {
+			s.Action = actionDrop
+		}
+		if q.silent {
+			s.Action = actionIgnore
+		}
+		if q.end != 0 {
+			s.Until, s.End, s.Left = now.wall(q.end).UTC(), q.end, q.end-now.Boot
+		}
+		r.Leases = append(r.Leases, s)
+	}
+	for rule, e := range m.entries {
+		if _, ok := ready[rule]; !ok {
+			add(rule, e.request)
+		}
+	}
+	for rule, q := range ready {
+		add(rule, q)
+	}
+	slices.SortFunc(r.Leases, func(a, b saved) int {
+		ra, _ := a.rule()
+		rb, _ := b.rule()
+		return compare(ra, rb)
+	})
+	return r
+}
+
+// publishIgnored tells Ignored which bans there are.
+func (m *Manager) publishIgnored() {
+	ignored := make(map[netip.Addr]bool)
+	for r, e := range m.entries {
+		if e.silent && e.open {
+			ignored[r.Src] = true
+		}
+	}
+	m.ignored.Store(&ignored)
+}
