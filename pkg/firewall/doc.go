@@ -1,20 +1,21 @@
-// Package firewall puts a rule that opens one TCP port for one address into the
-// kernel's packet filter, and takes it out again.
+// Package firewall puts rules that open one TCP port for one address, or shut an
+// address out, into the kernel's packet filter, and takes them out again.
 //
 // [IPTables] runs the iptables program, of either variant (nf_tables or legacy);
 // [DryRun] prints the commands that would be run; [Fake] is for tests. All three
 // are a [Backend]. The rules live in a chain of their own, to which INPUT jumps,
 // or straight in INPUT; each carries a comment with the daemon's name, and what
-// does not carry it is never touched.
+// does not carry it is never touched. A rule also carries its own end, so that
+// it stops matching on time whatever becomes of the daemon.
 //
-// How long a rule stays, and trying again what failed, is left to package lease.
+// Which rules there should be, taking out those that have ended, and trying
+// again what failed is left to package lease.
 package firewall
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -38,44 +39,34 @@ var (
 	ErrNotFound = errors.New("program not found")
 	// ErrNotPermitted says that the kernel refused for want of a privilege.
 	ErrNotPermitted = errors.New("changing the firewall needs root or CAP_NET_ADMIN")
+
+	errDropInInput = errors.New("dropping needs a chain of our own, not INPUT")
 )
-
-// Rule accepts TCP packets from one address to one port of this host. It is
-// comparable.
-type Rule struct {
-	Src  netip.Addr // IPv4
-	Port uint16     // destination port
-}
-
-// String gives the rule as "142.103.205.1 22/tcp".
-func (r Rule) String() string {
-	return fmt.Sprintf("%s %d/tcp", r.Src, r.Port)
-}
-
-// check refuses what iptables has no rule for.
-func (r Rule) check() error {
-	if !r.Src.Is4() {
-		return fmt.Errorf("address %q is not an IPv4 address", r.Src)
-	}
-	return nil
-}
 
 // Backend is a packet filter that holds our rules. Its methods may be called
 // from several goroutines. A ctx that ends stops a change half way: whoever
 // cannot have that hands in one that does not end.
 type Backend interface {
-	// Setup makes the chain and the jump to it if they are not there.
+	// Setup makes the chain and the jump to it if they are not there, and finds
+	// out whether rules can carry their end.
 	Setup(ctx context.Context) error
-	// Add puts r in. It is no error, and makes no second rule, if r is there.
-	Add(ctx context.Context, r Rule) error
-	// Delete takes r out, and every duplicate of it. It is no error if r is
-	// not there.
+	// Add puts e in, in place of the same rule with another end: the port is
+	// not shut in between. It makes no second rule of one that is there. A Drop
+	// straight in INPUT is an error.
+	Add(ctx context.Context, e Entry) error
+	// Delete takes r out, whatever its end, and every duplicate of it. It is no
+	// error if r is not there.
 	Delete(ctx context.Context, r Rule) error
-	// List gives our rules, known by their comment, as the kernel holds them.
-	List(ctx context.Context) ([]Rule, error)
+	// Sync makes the kernel hold exactly want, each once, as far as rules of
+	// ours go: it makes the chain and the jump if they are not there, takes out
+	// what is not wanted, and puts in what is missing or has another end. A step
+	// that fails does not stop the next ones unless they would fail alike; the
+	// errors come joined, and Changes tells what was done.
+	Sync(ctx context.Context, want []Entry) (Changes, error)
 	// Teardown takes out our rules, our jump, and our chain if then nothing of
 	// anybody else's is in it or leads to it. A step that fails does not stop
-	// the next ones; the errors come joined. It is no error if nothing is there.
+	// the next ones unless they would fail alike; the errors come joined. It is
+	// no error if nothing is there.
 	Teardown(ctx context.Context) error
 }
 
@@ -88,6 +79,10 @@ type Options struct {
 	// Otherwise 1 to 28 characters of A-Z a-z 0-9 _ . - that do not start with
 	// "-" and are not the name of another built-in chain or target.
 	Chain string
+	// Warn, if not nil, is called at most once, by Setup or Sync, with what the
+	// administrator should know: that rules do not carry their end. It must not
+	// call back.
+	Warn func(message string)
 }
 
 // withDefaults fills in what is empty.
@@ -99,6 +94,17 @@ func (o Options) withDefaults() Options {
 		o.Chain = DefaultChain
 	}
 	return o
+}
+
+// checkRule refuses a rule that cannot be in the chain.
+func (o Options) checkRule(r Rule) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	if r.Action == Drop && o.Chain == input {
+		return errDropInInput
+	}
+	return nil
 }
 
 // CheckChain refuses a name for the chain that iptables would take for something

@@ -2,10 +2,9 @@ package firewall
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Op names a method of Backend, to tell a Fake which one fails.
@@ -16,17 +15,18 @@ const (
 	OpSetup    Op = "setup"
 	OpAdd      Op = "add"
 	OpDelete   Op = "delete"
-	OpList     Op = "list"
+	OpSync     Op = "sync"
 	OpTeardown Op = "teardown"
 )
 
 // Fake is a Backend that holds its rules in memory, for tests: it can be told
-// to fail, and all it holds can be compared with a literal.
+// to fail, and all it holds can be compared with a literal. Time does not pass
+// for it: a rule stays after its end.
 type Fake struct {
 	// mu guards all fields.
 	mu    sync.Mutex
-	ready bool   // the chain and the jump are there
-	rules []Rule // the latest first
+	ready bool // the chain and the jump are there
+	table table
 	calls []string
 	fail  map[Op]error // fails before it changes anything
 	late  map[Op]error // fails after it has changed everything
@@ -59,7 +59,16 @@ func (f *Fake) FailLate(op Op, err error) {
 func (f *Fake) Flush() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ready, f.rules = false, nil
+	f.ready, f.table = false, table{}
+}
+
+// Plant puts e in, as a copy if it is there, as somebody's restore of a saved
+// firewall does. The chain and the jump come with it.
+func (f *Fake) Plant(e Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = true
+	f.table.put(e.cut())
 }
 
 // Calls gives the calls since the last call of Calls, as "add 192.0.2.1 22/tcp".
@@ -71,8 +80,10 @@ func (f *Fake) Calls() []string {
 	return calls
 }
 
-// Dump gives all that is held: "chain\n" once Setup was called, then one
-// "accept 192.0.2.1 22/tcp\n" a rule, the latest first.
+// Dump gives all that is held: "chain\n" once Setup was called, then one line a
+// rule in the order in which a packet meets them, which is the latest accept
+// first and the latest drop last: "accept 192.0.2.1 22/tcp\n", with an end
+// "accept 192.0.2.1 22/tcp until 2026-01-02T03:04:05Z\n", "drop 192.0.2.1\n".
 func (f *Fake) Dump() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,14 +91,21 @@ func (f *Fake) Dump() string {
 	if f.ready {
 		b.WriteString("chain\n")
 	}
-	for _, r := range f.rules {
-		fmt.Fprintf(&b, "accept %s\n", r)
+	for _, e := range f.table.entries {
+		if e.Action == Accept {
+			b.WriteString("accept ")
+		}
+		b.WriteString(e.Rule.String())
+		if !e.End.IsZero() {
+			b.WriteString(" until " + e.End.Format(time.RFC3339))
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
 
 // call records a call and makes its change unless it is to fail.
-func (f *Fake) call(ctx context.Context, op Op, detail string, change func()) error {
+func (f *Fake) call(ctx context.Context, op Op, detail string, change func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, strings.TrimSpace(string(op)+" "+detail))
@@ -97,40 +115,48 @@ func (f *Fake) call(ctx context.Context, op Op, detail string, change func()) er
 	if err := f.fail[op]; err != nil {
 		return err
 	}
-	change()
+	if err := change(); err != nil {
+		return err
+	}
 	return f.late[op]
 }
 
 // Setup is [Backend.Setup].
 func (f *Fake) Setup(ctx context.Context) error {
-	return f.call(ctx, OpSetup, "", func() { f.ready = true })
+	return f.call(ctx, OpSetup, "", func() error { f.ready = true; return nil })
 }
 
 // Add is [Backend.Add]. Like the real one it makes the chain again if that is
 // gone.
-func (f *Fake) Add(ctx context.Context, r Rule) error {
-	return f.call(ctx, OpAdd, r.String(), func() {
-		f.ready = true
-		if !slices.Contains(f.rules, r) {
-			f.rules = slices.Insert(f.rules, 0, r)
+func (f *Fake) Add(ctx context.Context, e Entry) error {
+	return f.call(ctx, OpAdd, e.Rule.String(), func() error {
+		if err := e.check(); err != nil {
+			return err
 		}
+		f.ready = true
+		f.table.set(e.cut())
+		return nil
 	})
 }
 
 // Delete is [Backend.Delete].
 func (f *Fake) Delete(ctx context.Context, r Rule) error {
-	return f.call(ctx, OpDelete, r.String(), func() {
-		f.rules = slices.DeleteFunc(f.rules, func(other Rule) bool { return other == r })
-	})
+	return f.call(ctx, OpDelete, r.String(), func() error { f.table.removeRule(r); return nil })
 }
 
-// List is [Backend.List].
-func (f *Fake) List(ctx context.Context) (rules []Rule, err error) {
-	err = f.call(ctx, OpList, "", func() { rules = slices.Clone(f.rules) })
-	return rules, err
+// Sync is [Backend.Sync].
+func (f *Fake) Sync(ctx context.Context, want []Entry) (changes Changes, err error) {
+	err = f.call(ctx, OpSync, "", func() error {
+		list, refused := wanted(want, Rule.check)
+		changes = f.table.sync(list)
+		changes.Healed = !f.ready
+		f.ready = true
+		return refused
+	})
+	return changes, err
 }
 
 // Teardown is [Backend.Teardown].
 func (f *Fake) Teardown(ctx context.Context) error {
-	return f.call(ctx, OpTeardown, "", func() { f.ready, f.rules = false, nil })
+	return f.call(ctx, OpTeardown, "", func() error { f.ready, f.table = false, table{}; return nil })
 }

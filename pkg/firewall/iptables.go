@@ -2,28 +2,26 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 )
-
-// maxDuplicates bounds how often Delete deletes the same rule.
-const maxDuplicates = 1000
 
 // IPTables is the Backend that runs the iptables program, with arguments and
 // never through a shell. Each run has a time limit of 10 s.
 type IPTables struct {
-	chain string
-	run   runFunc
+	options Options
+	run     runFunc
 
 	// mu keeps a look at the kernel and the change that follows together, and
-	// guards maybe.
+	// guards the fields below.
 	mu sync.Mutex
 	// maybe are the rules that the kernel may hold: those it listed last and
 	// those that were added since. Any other needs no look before it is added,
 	// and a port opens the sooner. Nil: the kernel has not been asked yet.
 	maybe map[Rule]bool
+	// probed says that untimed is known, and untimed that rules cannot carry
+	// their end.
+	probed, untimed bool
 }
 
 var _ Backend = (*IPTables)(nil)
@@ -40,59 +38,7 @@ func NewIPTables(o Options) (*IPTables, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &IPTables{chain: o.Chain, run: runner(path, runLimit)}, nil
-}
-
-// Setup is [Backend.Setup]. If INPUT leads to the chain already, by a jump of the
-// administrator's or by way of chains of his, that is left as it is.
-func (t *IPTables) Setup(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.setup(ctx); err != nil {
-		return fmt.Errorf("failed to set up chain %q: %w", t.chain, err)
-	}
-	return nil
-}
-
-func (t *IPTables) setup(ctx context.Context) error {
-	lines, err := t.listing(ctx)
-	if err != nil {
-		return err
-	}
-	t.remember(lines)
-	if t.chain == input {
-		return nil
-	}
-	if !slices.ContainsFunc(lines, func(l line) bool { return l.isChain(t.chain) }) {
-		if _, err := t.run(ctx, "-N", t.chain); err != nil {
-			return err
-		}
-	}
-	if !reaches(lines, t.chain) {
-		if _, err := t.run(ctx, insertJumpArgs(t.chain)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remember keeps which rules of ours a listing shows.
-func (t *IPTables) remember(lines []line) {
-	t.maybe = make(map[Rule]bool)
-	for _, r := range t.rules(lines) {
-		t.maybe[r] = true
-	}
-}
-
-// rules picks our rules out of a listing.
-func (t *IPTables) rules(lines []line) []Rule {
-	var rules []Rule
-	for _, l := range lines {
-		if r, ok := l.rule(); ok && l.in(t.chain) {
-			rules = append(rules, r)
-		}
-	}
-	return rules
+	return &IPTables{options: o, run: runner(path, runLimit)}, nil
 }
 
 // listing reads the filter table; of INPUT alone when the rules go there. Our
@@ -100,145 +46,133 @@ func (t *IPTables) rules(lines []line) []Rule {
 // there incompatible.
 func (t *IPTables) listing(ctx context.Context) ([]line, error) {
 	args := []string{"-S"}
-	if t.chain == input {
+	if t.options.Chain == input {
 		args = append(args, input)
 	}
 	out, err := t.run(ctx, args...)
-	return parseListing(out), err
+	if err != nil {
+		return nil, err
+	}
+	lines := parseListing(out)
+	t.maybe = make(map[Rule]bool)
+	for _, h := range t.held(lines) {
+		if h.known {
+			t.maybe[h.Rule] = true
+		}
+	}
+	return lines, nil
 }
 
-// Add is [Backend.Add]. It takes one run of the program, or two for a rule that
-// may be there; then, with the port open, it looks whether the chain is still
-// there and reached, and mends that.
-func (t *IPTables) Add(ctx context.Context, r Rule) error {
+// held is a rule of ours that the kernel holds.
+type held struct {
+	line  line
+	known bool // it is of the form that Add makes, and this is what it is:
+	Entry
+}
+
+// held picks our rules out of a listing.
+func (t *IPTables) held(lines []line) []held {
+	var list []held
+	for _, l := range lines {
+		if l.in(t.options.Chain) && l.ours() {
+			e, known := l.entry()
+			list = append(list, held{l, known, e})
+		}
+	}
+	return list
+}
+
+// Add is [Backend.Add]. It takes one run of the program until the port is open,
+// or two for a rule that may be there; then it looks whether the chain is still
+// there and reached, and mends that. Of several copies it takes out those with
+// another end, and leaves the rest to Sync.
+func (t *IPTables) Add(ctx context.Context, e Entry) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err := r.check()
+	err := t.options.checkRule(e.Rule)
 	if err == nil {
-		err = t.add(ctx, r)
+		err = t.add(ctx, e)
 	}
 	if err != nil {
-		return fmt.Errorf("failed to add rule %q: %w", r, err)
+		return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
 	}
 	return nil
 }
 
-func (t *IPTables) add(ctx context.Context, r Rule) error {
-	err := t.insert(ctx, r)
-	if err != nil && !absent(err) || err == nil && t.chain == input {
-		return err
-	}
-	if err := t.setup(ctx); err != nil || t.maybe[r] {
-		return err
-	}
-	return t.insert(ctx, r)
-}
-
-// insert puts r in, unless it is there.
-func (t *IPTables) insert(ctx context.Context, r Rule) error {
-	if t.maybe == nil || t.maybe[r] {
-		_, err := t.run(ctx, checkArgs(t.chain, r)...)
-		if err == nil || !absent(err) {
+func (t *IPTables) add(ctx context.Context, e Entry) error {
+	if t.maybe != nil && !t.maybe[e.Rule] {
+		err := t.put(ctx, e)
+		if err != nil && !absent(err) || err == nil && t.options.Chain == input {
 			return err
 		}
-	} else {
-		t.maybe[r] = true // also if the run fails: it may have done its work
 	}
-	_, err := t.run(ctx, insertArgs(t.chain, r)...)
+	lines, err := t.listing(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := t.mend(ctx, lines); err != nil {
+		return err
+	}
+	var others []line
+	there := false
+	for _, h := range t.held(lines) {
+		switch {
+		case !h.known || h.Rule != e.Rule:
+		case h.line.is(e, !t.untimed):
+			there = true
+		default:
+			others = append(others, h.line)
+		}
+	}
+	if !there {
+		if err := t.put(ctx, e); err != nil {
+			return err
+		}
+	}
+	b := t.newBatch(ctx)
+	for _, l := range others {
+		b.deleteLine(l)
+	}
+	return b.err()
+}
+
+// put puts e in. It may be there even if that fails: the run may have done its
+// work before it was killed.
+func (t *IPTables) put(ctx context.Context, e Entry) error {
+	t.maybe[e.Rule] = true
+	_, err := t.run(ctx, putArgs(t.options.Chain, e, !t.untimed)...)
 	return err
 }
 
-// Delete is [Backend.Delete].
+// Delete is [Backend.Delete]. It takes one run of the program to look which ends
+// the rule has, and one for each.
 func (t *IPTables) Delete(ctx context.Context, r Rule) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.delete(ctx, r); err != nil {
+	err := r.check()
+	if err == nil {
+		err = t.delete(ctx, r)
+	}
+	if err != nil {
 		return fmt.Errorf("failed to delete rule %q: %w", r, err)
 	}
 	return nil
 }
 
 func (t *IPTables) delete(ctx context.Context, r Rule) error {
-	if err := r.check(); err != nil {
+	lines, err := t.listing(ctx)
+	if err != nil {
 		return err
 	}
-	for range maxDuplicates {
-		_, err := t.run(ctx, deleteArgs(t.chain, r)...)
-		if absent(err) {
-			delete(t.maybe, r)
-			return nil
-		}
-		if err != nil {
-			return err
+	b := t.newBatch(ctx)
+	for _, h := range t.held(lines) {
+		if h.known && h.Rule == r {
+			b.deleteLine(h.line)
 		}
 	}
-	return fmt.Errorf("still there after %d deletes", maxDuplicates)
-}
-
-// List is [Backend.List], in the kernel's order. Without the chain there are no
-// rules.
-func (t *IPTables) List(ctx context.Context) ([]Rule, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines, err := t.listing(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("failed to list chain %q: %w", t.chain, err)
+	if err := b.err(); err != nil {
+		return err
 	}
-	return t.rules(lines), nil
-}
-
-// Teardown is [Backend.Teardown].
-func (t *IPTables) Teardown(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines, err := t.listing(ctx)
-	if err == nil {
-		err = t.teardown(ctx, lines)
-	}
-	if err != nil {
-		return fmt.Errorf("failed to tear down chain %q: %w", t.chain, err)
-	}
+	delete(t.maybe, r)
 	return nil
-}
-
-// teardown takes the jump out first: from then on every port is closed,
-// whatever happens to the rest.
-func (t *IPTables) teardown(ctx context.Context, lines []line) error {
-	var (
-		errs  []error
-		rules []line // ours, in the chain
-		made  bool   // the chain is there
-		kept  bool   // a rule of somebody else's is in the chain
-		used  bool   // a rule of somebody else's leads to the chain
-	)
-	run := func(args ...string) {
-		if _, err := t.run(ctx, args...); err != nil && !absent(err) {
-			errs = append(errs, err)
-		}
-	}
-	for _, l := range lines {
-		switch {
-		case l.isChain(t.chain):
-			made = true
-		case l.isJump(t.chain):
-			run(deleteJumpArgs(t.chain)...)
-		case l.in(t.chain) && l.ours():
-			rules = append(rules, l)
-		case l.in(t.chain):
-			kept = true
-		case l.leadsTo(t.chain):
-			used = true
-		}
-	}
-	if made && !kept && len(rules) > 0 {
-		run("-F", t.chain) // one run, however many they are
-		rules = nil
-	}
-	for _, l := range rules {
-		run(append([]string{"-D"}, l[1:]...)...)
-	}
-	if made && !kept && !used {
-		run("-X", t.chain)
-	}
-	return errors.Join(errs...)
 }

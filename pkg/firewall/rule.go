@@ -1,0 +1,108 @@
+package firewall
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Action is what a Rule does with a packet.
+type Action uint8
+
+const (
+	// Accept lets TCP to one port in.
+	Accept Action = iota
+	// Drop drops what would begin a connection, of whatever protocol and port,
+	// unless an Accept of ours lets it in. Standing connections live on.
+	Drop
+)
+
+// Rule is what happens to packets from one address. It is comparable, and the
+// identity of a rule: a firewall holds each at most once, with one end.
+type Rule struct {
+	Src    netip.Addr // IPv4
+	Port   uint16     // destination port of an Accept; 0 of a Drop
+	Action Action
+}
+
+// String gives the rule as "142.103.205.1 22/tcp" or "drop 142.103.205.1".
+func (r Rule) String() string {
+	if r.Action == Drop {
+		return fmt.Sprintf("drop %s", r.Src)
+	}
+	return fmt.Sprintf("%s %d/tcp", r.Src, r.Port)
+}
+
+// check refuses what iptables has no rule for.
+func (r Rule) check() error {
+	switch {
+	case !r.Src.Is4():
+		return fmt.Errorf("address %q is not an IPv4 address", r.Src)
+	case r.Action > Drop:
+		return fmt.Errorf("action %d is not known", r.Action)
+	case r.Action == Drop && r.Port != 0:
+		return fmt.Errorf("a rule that drops has no port, yet port %d is given", r.Port)
+	}
+	return nil
+}
+
+// compareRules orders rules by address, port and action.
+func compareRules(a, b Rule) int {
+	return cmp.Or(a.Src.Compare(b.Src), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Action, b.Action))
+}
+
+// Entry is a Rule with its end.
+type Entry struct {
+	Rule
+	// End is when the rule stops by itself; zero: never. Whole seconds count: it
+	// is cut to the second. An end after 2038-01-19T03:14:07Z, or any where
+	// iptables or the kernel lacks xt_time, is not put into the rule.
+	End time.Time
+}
+
+// cut gives e with the end that counts.
+func (e Entry) cut() Entry {
+	e.End = e.End.UTC().Truncate(time.Second)
+	return e
+}
+
+// Changes is what a Sync has done. That of several copies of a wanted rule one
+// is left is not told.
+type Changes struct {
+	Removed  []Rule // of ours and not wanted; each once, by address, port, action
+	Restored []Rule // wanted, and missing or there only with another end; ordered alike
+	Unknown  int    // rules with our comment, of a form that is not known, that were removed
+	Healed   bool   // the chain or the jump to it was missing and was made
+}
+
+// sort puts c in the order that it promises.
+func (c *Changes) sort() {
+	slices.SortFunc(c.Removed, compareRules)
+	slices.SortFunc(c.Restored, compareRules)
+}
+
+// wanted gives what a Sync is asked for with each rule once, by the last entry
+// that names it. What check refuses is left out and told in the error.
+func wanted(entries []Entry, check func(Rule) error) ([]Entry, error) {
+	var (
+		want []Entry
+		errs []error
+	)
+	at := make(map[Rule]int, len(entries))
+	for _, e := range entries {
+		if err := check(e.Rule); err != nil {
+			errs = append(errs, fmt.Errorf("failed to add rule %q: %w", e.Rule, err))
+			continue
+		}
+		if i, ok := at[e.Rule]; ok {
+			want[i] = e.cut()
+			continue
+		}
+		at[e.Rule] = len(want)
+		want = append(want, e.cut())
+	}
+	return want, errors.Join(errs...)
+}
