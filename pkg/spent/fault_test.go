@@ -155,3 +155,18 @@ func FuzzFaults(f *testing.F) {
 		}
 	})
 }
+
+// What a killed process wrote and did not sync is made durable before anybody relies on it.
+func TestOpenSyncs(t *testing.T) {
+	t.Parallel()
+	d := newDisk(firstLine)
+	d.change([]byte(firstLine + "block 0100000000000000\nheader none\nblock 02"))
+	b := bookOf(t, d, 10)
+	if err := b.Use([8]byte{1}); err != ErrSpent {
+		t.Errorf("Use = %v, want %v", err, ErrSpent)
+	}
+	if _, err := b.Mark("none"); err != nil {
+		t.Error(err)
+	}
+	checkCrash(t, d, [][8]byte{{1}}, []string{"none"})
+}

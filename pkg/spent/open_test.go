@@ -200,6 +200,18 @@ func TestFull(t *testing.T) {
 	use(t, b, [8]byte{3}, ErrFull)
 }
 
+// Who loses the race to begin a book leaves the winner's alone.
+func TestCreateTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, firstLine+recordA)
+	check(t, create(bookPath(dir)))
+	want := map[string]string{"blocks-b07a6bec35c76d63": "-rw------- " + firstLine + recordA}
+	if diff := cmp.Diff(want, listing(t, dir)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
 // A torn tail goes, and the next record takes its place.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
