@@ -29,9 +29,10 @@
 // has recorded, and each try costs him more than it does there.
 //
 // Each record is on the disk before the knock is heeded, so at most the last one
-// can be torn by a crash; it was never acknowledged, and [Open] cuts it off. All
-// other damage is an error: an attacker would like nothing better than a book
-// that forgets.
+// can be torn by a crash; it was never acknowledged, and [Open] cuts it off. A
+// damaged end of up to a page is taken for that, and [Book.Cut] tells how long it
+// was. All other damage is an error: an attacker would like nothing better than
+// a book that forgets.
 //
 // Not here: what a block is and whether it is a good one (package knock), and
 // what to do when one comes again.
