@@ -31,6 +31,7 @@ var imports = map[string][]string{
 	"pkg/lease":    {"pkg/firewall"},
 	"pkg/packet":   nil,
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
+	"pkg/spent":    {"golang.org/x/sys/unix"},
 	"pkg/tracker":  {"pkg/packet"},
 	"pkg/ui":       {"github.com/urfave/cli/v2", "github.com/xrash/smetrics"},
 	"test":         nil,

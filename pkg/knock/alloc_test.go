@@ -45,6 +45,19 @@ func TestOpenAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Not parallel: AllocsPerRun counts the whole program's allocations.
+func TestBlockAllocatesNothing(t *testing.T) {
+	plain := newPlain(t)
+	allocs := testing.AllocsPerRun(1000, func() {
+		if block := plain.Block(published); block[0] != 221 {
+			t.Fatalf("block %v, want one that begins with 221", block)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations, want 0", allocs)
+	}
+}
+
 func BenchmarkOpen(b *testing.B) {
 	for name, n := range noise(b) {
 		b.Run(name, func(b *testing.B) {

@@ -115,6 +115,20 @@ func (c *Codec) Open(ports []uint16) (Payload, error) {
 	return decode(plaintext)
 }
 
+// Block returns the one block of ciphertext in ports, a sequence that [Codec.Open]
+// accepted: its last 8 knocks, whatever the Header. A header's IV can be made to
+// fit any payload once one is known, so what tells a new knock from one made of
+// an old one is its block alone. Block panics if there are less than 8 ports, and
+// what it returns of a sequence that was not accepted says nothing. It allocates
+// nothing.
+func (c *Codec) Block(ports []uint16) [8]byte {
+	var block [cryptcbc.BlockSize]byte
+	for i, port := range ports[len(ports)-len(block):] {
+		block[i] = byte(port - c.portMin)
+	}
+	return block
+}
+
 // portError says which of the ports is wrong.
 func (c *Codec) portError(i int, port uint16) error {
 	low, high := c.Ports()
