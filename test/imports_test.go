@@ -29,6 +29,7 @@ var imports = map[string][]string{
 	"pkg/firewall": nil,
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"pkg/firewall"},
+	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/packet":   nil,
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
 	"pkg/spent":    {"golang.org/x/sys/unix"},
