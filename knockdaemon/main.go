@@ -29,7 +29,8 @@ func serve(flags []ui.Given, args []string) error {
 	if len(args) > 0 {
 		return ui.Usage(fmt.Errorf("%q is one argument too many: this command takes flags only", args[0]))
 	}
-	c, err := config.LoadDaemon(flags, os.Getenv)
+	load := func() (*config.Daemon, error) { return config.LoadDaemon(flags, os.Getenv) }
+	c, err := load()
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,14 @@ func serve(flags []ui.Given, args []string) error {
 	if err != nil {
 		return err
 	}
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a log or a terminal that goes away ends nothing
+	signal.Ignore(syscall.SIGPIPE) // a log that goes away ends nothing
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			d.Reload(load)
+		}
+	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return d.Run(ctx)

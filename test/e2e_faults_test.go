@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ var faults = map[string]string{
 	"the jump is taken away":   "iptables -D INPUT -m comment --comment knockdaemon -j KNOCK",
 	"a reload drops all of it": "iptables-save | grep -v KNOCK >%s/reload; iptables-restore %s/reload",
 	"an older save comes back": "(iptables-save | sed '/-A KNOCK/s/192.0.2.10/192.0.2.66/') >%s/save; iptables-restore --noflush %s/save",
-	"duplicates":               "iptables-save | grep -e '^[*]filter' -e '-A KNOCK' -e '-j KNOCK$' -e COMMIT | sed -n '1,/COMMIT/p' >%s/twice; iptables-restore --noflush %s/twice",
+	"duplicates":               "iptables -S KNOCK | grep '^-A' | while read -r rule; do iptables $rule; iptables $rule; done; iptables -A INPUT -m comment --comment knockdaemon -j KNOCK",
 }
 
 // Whatever others do to our rules is put right within half a minute, and nothing
@@ -50,7 +51,6 @@ func TestReconcile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newGate(t, "iptables")
-			before := l.foreign()
 			d := l.daemon()
 			l.say(ask("192.0.2.10", 0))
 			d.next("rule opened")
@@ -59,6 +59,7 @@ func TestReconcile(t *testing.T) {
 			if l.rules() == was {
 				t.Fatal("the fault is none")
 			}
+			before := l.foreign()
 			l.wantHealed(healing, "192.0.2.10 22")
 			d.next("firewall put right")
 			l.wantForeign(before)
@@ -98,9 +99,9 @@ func TestRestart(t *testing.T) {
 		between func(*lab)
 		rules   []string // in between
 	}{
-		"kill -9":       {nil, (*runningDaemon).kill, nil, []string{"192.0.2.11 22", "192.0.2.10 22"}},
-		"SIGTERM":       {nil, (*runningDaemon).stop, nil, nil},
-		"SIGTERM, keep": {[]string{"-on-stop", "keep"}, (*runningDaemon).stop, nil, []string{"192.0.2.11 22", "192.0.2.10 22"}},
+		"kill -9":        {nil, (*runningDaemon).kill, nil, []string{"192.0.2.11 22", "192.0.2.10 22"}},
+		"SIGTERM":        {nil, (*runningDaemon).stop, nil, nil},
+		"SIGTERM, keep":  {[]string{"-on-stop", "keep"}, (*runningDaemon).stop, nil, []string{"192.0.2.11 22", "192.0.2.10 22"}},
 		"a fresh kernel": {nil, (*runningDaemon).kill, flush, nil},
 	}
 	for name, tt := range tests {
@@ -220,7 +221,7 @@ func TestXtablesLock(t *testing.T) {
 	before := l.foreign()
 	// A lock of our own: the machine's is nobody's business here.
 	lock := filepath.Join(l.dir, "xtables.lock")
-	t.Setenv("XTABLES_LOCKFILE", lock)
+	l.env = []string{"XTABLES_LOCKFILE=" + lock}
 	d := l.daemon()
 	f, err := os.OpenFile(lock, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -303,9 +304,11 @@ func TestReadOnlyDisk(t *testing.T) {
 	d.next("rule opened")
 	// The daemon holds files open for writing there, which a remount refuses; a
 	// read-only mount over it is as good.
-	l.must("", "mount", "--bind", state, state)
-	t.Cleanup(func() { l.must("", "umount", "--lazy", state) })
-	l.must("", "mount", "-o", "remount,bind,ro", state)
+	mount := func(args ...string) { // where the daemon sees it
+		l.must("", "nsenter", append([]string{"--mount", "--target", strconv.Itoa(d.cmd.Process.Pid), "mount"}, args...)...)
+	}
+	mount("--bind", state, state)
+	mount("-o", "remount,bind,ro", state)
 	l.say(ask("192.0.2.12", 0))
 	eventually(t, "the knock to be refused", func() bool { return d.said("rule refused: the journal cannot be written") })
 	l.say(ask("192.0.2.10", 255))

@@ -32,7 +32,9 @@ func (l *lab) daemonCommand(args ...string) *exec.Cmd {
 	conf := writeTemp(l.t, l.t.TempDir(), "knockdaemon.conf", fmt.Sprintf("log = %s\nlog-prefix = %q\nline-age = 86400\n"+
 		"key-file = %s\niptables = %s\nstate-dir = %s\noutput = json\n",
 		l.log, l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state")), 0o600)
-	return l.gate.command(filepath.Join(l.bin, "knockdaemon"), append([]string{"-conf", conf}, args...)...)
+	cmd := l.gate.command(filepath.Join(l.bin, "knockdaemon"), append([]string{"-conf", conf}, args...)...)
+	cmd.Env = append(os.Environ(), l.env...)
+	return cmd
 }
 
 // daemon starts one and waits until it follows the log.

@@ -31,9 +31,10 @@ type lab struct {
 	gate, laptop sandbox
 	rsyslogd     int // its process
 	iptables     string
-	wrapper      string // what the daemon runs in its place, if not empty
-	bin          string // where the commands are
-	key          string // the passphrase
+	wrapper      string   // what the daemon runs in its place, if not empty
+	env          []string // more of the daemon's environment
+	bin          string   // where the commands are
+	key          string   // the passphrase
 	keyFile      string
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 // block that comes again under another IV is how a stranger forges a knock. With a fixed one it is the same knock again,
 // which is as it should be; those blocks are remembered for the day that the header is changed.
 type blocks struct {
-	book *spent.Book // nil: nothing is remembered
+	book *spent.Book // nil: nothing is written down
 	key  []byte
 	max  int
 	once bool // a block opens only once
@@ -32,6 +33,7 @@ func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
 		if b.book, err = spent.Open(c.StateDir, string(b.key), spent.Options{Max: b.max}); err != nil {
 			return nil, err
 		}
+		b.tellState()
 	}
 	return b, b.setHeader(c.Knock.Header)
 }
@@ -42,7 +44,7 @@ func (b *blocks) setHeader(h knock.Header) error {
 	if b.book == nil {
 		return nil
 	}
-	others, err := b.book.Mark(string(h))
+	others, err := b.book.Mark(cmp.Or(string(h), string(knock.HeaderNone)))
 	if err != nil {
 		return err
 	}
@@ -53,6 +55,17 @@ func (b *blocks) setHeader(h knock.Header) error {
 	return nil
 }
 
+// tellState warns of a book that has lost something, and of one that is nearly full.
+func (b *blocks) tellState() {
+	const oneRecord = 23 // bytes: less than that is what a crash tears
+	if n := b.book.Cut(); n >= oneRecord {
+		b.log.WithField("bytes", n).Warn("the disk has lost the end of the remembered knocks: change the key, if it is used with header = randomiv")
+	}
+	if n := b.book.Len(); n >= b.max/10*9 {
+		b.log.WithFields(logrus.Fields{"remembered": n, "max-blocks": b.max}).Warn("soon no more knocks can be remembered under this key: make a new one")
+	}
+}
+
 // serves tells whether b is the memory that c asks for.
 func (b *blocks) serves(c *config.Daemon) bool {
 	return bytes.Equal(b.key, c.Knock.Passphrase) && b.max == c.MaxBlocks
@@ -60,9 +73,6 @@ func (b *blocks) serves(c *config.Daemon) bool {
 
 // refusal records a block that decoded, and says why it must not be heeded, or nothing.
 func (b *blocks) refusal(block [8]byte) string {
-	if b == nil || b.book == nil {
-		return ""
-	}
 	err := b.book.Use(block)
 	switch {
 	case err == nil:
@@ -71,7 +81,7 @@ func (b *blocks) refusal(block [8]byte) string {
 		b.tell(err)
 		return ""
 	case errors.Is(err, spent.ErrSpent):
-		return "its ciphertext was used before: a replay or a forgery"
+		return refusedSpent
 	case errors.Is(err, spent.ErrFull):
 		return "no more knocks can be remembered under this key (max-blocks): both ends need a new one"
 	default:
@@ -89,7 +99,39 @@ func (b *blocks) tell(err error) {
 }
 
 func (b *blocks) close() {
-	if b.book != nil {
-		_ = b.book.Close() // all that counts is on the disk
+	if b.book == nil {
+		return
+	}
+	if err := b.book.Close(); err != nil && b.once {
+		b.log.WithError(err).Error("knocks that were refused could not be remembered: change the key")
 	}
 }
+
+// seenBlocks is the memory of a daemon that writes nothing down.
+type seenBlocks map[[8]byte]bool
+
+func (s seenBlocks) refusal(block [8]byte) string {
+	if s == nil {
+		return ""
+	}
+	switch {
+	case s[block]:
+		return refusedSpent
+	case len(s) >= maxSeen:
+		return "no more knocks can be remembered"
+	}
+	s[block] = true
+	return ""
+}
+
+// newSeenBlocks gives a memory for knocks with an IV of their own; others may come again.
+func newSeenBlocks(h knock.Header) seenBlocks {
+	if h != knock.HeaderRandomIV {
+		return nil
+	}
+	return make(seenBlocks)
+}
+
+const maxSeen = 1_000_000 // blocks
+
+const refusedSpent = "its ciphertext was used before: a replay or a forgery"

@@ -25,7 +25,7 @@ import (
 type Daemon struct {
 	log    *logrus.Logger
 	leases *lease.Manager
-	alive  *notify.Watchdog
+	alive  *notify.Manager
 	reads  *notify.Part // goes round with the reading of the log
 
 	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
@@ -34,6 +34,7 @@ type Daemon struct {
 	blocks   *blocks
 	refollow context.CancelFunc // ends the following of a log that is no longer the one
 	seen     seen
+	spared   map[string]*spared // by the kind of line
 }
 
 // New makes a Daemon that writes to log. It starts nothing. It is an error if there is no firewall to work with.
@@ -47,10 +48,8 @@ func New(c *config.Daemon, log *logrus.Logger) (*Daemon, error) {
 }
 
 func newDaemon(log *logrus.Logger) *Daemon {
-	d := &Daemon{log: log, refollow: func() {}}
-	d.alive = notify.New(func(part string) {
-		log.WithField("part", part).Error("a part of the daemon hangs: the service manager will start it again")
-	})
+	d := &Daemon{log: log, refollow: func() {}, spared: make(map[string]*spared)}
+	d.alive = notify.New(func(msg string) { log.Warn(msg) })
 	d.reads = d.alive.Part("the reading of the log")
 	return d
 }
@@ -99,7 +98,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { d.blocks.close() }()
-	d.setup.pipeline.blocks = d.blocks
+	d.remember(d.setup)
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
@@ -109,7 +108,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	go func() { ended <- d.leases.Run(ctx) }()
 	go d.alive.Run(ctx)
 	defer func() {
-		notify.Stopping()
+		d.alive.Stopping()
 		end()
 		err = errors.Join(err, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")
@@ -118,6 +117,13 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return d.follow(ctx)
+}
+
+// remember gives a setup the memory of knocks that is written down, if there is one.
+func (d *Daemon) remember(s *setup) {
+	if d.blocks.book != nil {
+		s.pipeline.blocks = d.blocks
+	}
 }
 
 func hintAtRights(err error) error {

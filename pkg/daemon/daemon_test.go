@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -110,8 +111,8 @@ func newRig(t *testing.T, flags ...string) *rig {
 		t.Fatal(err)
 	}
 	c := load(t, append([]string{"-log=" + r.log, "-state-dir=" + dir, "-output=json"}, flags...)...)
-	d, err := newWith(c, newTestLog(t, c, r.journal), r.firewall)
-	if err != nil {
+	d := newDaemon(newTestLog(t, c, r.journal))
+	if err := d.prepare(c, r.firewall); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -165,7 +166,14 @@ var (
 
 func (r *rig) checkDump(t *testing.T, want string) {
 	t.Helper()
-	if diff := cmp.Diff(want, r.firewall.Dump()); diff != "" {
+	got := regexp.MustCompile(`until (\S+)`).ReplaceAllStringFunc(r.firewall.Dump(), func(end string) string {
+		at, err := time.Parse(time.RFC3339, strings.TrimPrefix(end, "until "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("for %.0f min", time.Until(at).Minutes())
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("firewall (-want +got)\n%s", diff)
 	}
 }
@@ -175,10 +183,10 @@ func TestKnockOpensAndCloses(t *testing.T) {
 	r := newRig(t)
 	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 1000))
 	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22")
-	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp\n")
+	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp for 15 min\n")
 	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 2000))
 	r.journal.wait(t, "rule refreshed ip=198.51.100.7 port=22")
-	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp\n")
+	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp for 15 min\n")
 	r.append(t, logLines(t, time.Now(), "203.0.113.5", knock.Payload{IP: laptop, Port: 22, Time: knock.Close}, 3000))
 	r.journal.wait(t, "rule closed ip=198.51.100.7 port=22")
 	r.checkDump(t, "chain\n")
@@ -197,7 +205,7 @@ knock accepted src=203.0.113.5 knock=close 198.51.100.7 port 22
 rule closed ip=198.51.100.7 port=22
 knock accepted src=203.0.113.5 knock=open 198.51.100.7 port 25 without time limit
 rule opened ip=198.51.100.7 port=25
-rule closed ip=198.51.100.7 port=25
+rules removed, leases kept for the next start: 1
 stopped lines=32 old=0
 `
 	r.journal.wait(t, "stopped")
@@ -214,7 +222,7 @@ func TestOldLines(t *testing.T) {
 	r.append(t, logLines(t, time.Now().Add(+70*time.Second), "203.0.113.5", open22, 2000))
 	r.append(t, logLines(t, time.Now().Add(-50*time.Second), "203.0.113.5", knock.Payload{IP: laptop, Port: 23, Time: 1}, 3000))
 	r.journal.wait(t, "rule opened ip=198.51.100.7 port=23")
-	r.checkDump(t, "chain\naccept 198.51.100.7 23/tcp\n")
+	r.checkDump(t, "chain\naccept 198.51.100.7 23/tcp for 1 min\n")
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -253,11 +261,11 @@ func TestFirewallFails(t *testing.T) {
 	r := newRig(t)
 	r.firewall.Fail(firewall.OpAdd, errors.New("the firewall is out"))
 	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 1000))
-	r.journal.wait(t, "knock not carried out")
+	r.journal.wait(t, "rule not added, will try again")
 	r.firewall.Fail(firewall.OpAdd, nil)
 	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 2000))
 	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22")
-	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp\n")
+	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp for 15 min\n")
 }
 
 func TestStartFails(t *testing.T) {
@@ -266,11 +274,11 @@ func TestStartFails(t *testing.T) {
 	fake.Fail(firewall.OpSetup, firewall.ErrNotPermitted)
 	dir := t.TempDir()
 	c := load(t, "-log="+filepath.Join(dir, "log"), "-state-dir="+dir)
-	d, err := newWith(c, newTestLog(t, c, io.Discard), fake)
-	if err != nil {
+	d := newDaemon(newTestLog(t, c, io.Discard))
+	if err := d.prepare(c, fake); err != nil {
 		t.Fatal(err)
 	}
-	err = d.Run(t.Context())
+	err := d.Run(t.Context())
 	var out strings.Builder
 	ui.Fail(&out, "p", err)
 	if !errors.Is(err, firewall.ErrNotPermitted) || !strings.Contains(out.String(), "p: hint: run as root") {
@@ -296,7 +304,7 @@ func TestDryRun(t *testing.T) {
 	if err := os.WriteFile(c.Log, []byte(logLines(t, time.Now(), "203.0.113.5", open22, 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j.wait(t, "would run command=/nonexistent -w 5 -I KNOCK -s 198.51.100.7/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT")
+	j.wait(t, "would run command=/nonexistent -w 5 -I KNOCK -s 198.51.100.7/32 -p tcp -m tcp --dport 22 -m time --datestop 20")
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/ui"
 )
@@ -113,7 +117,7 @@ func (d *Daemon) reportRefused(err error, msg string, src netip.Addr) {
 // reportStart logs that from now on knocks are seen, and tells the service manager.
 func (d *Daemon) reportStart(log string) {
 	d.log.WithFields(logrus.Fields{"log": log, "version": ui.Version()}).Info("watching")
-	notify.Ready("watching " + log)
+	d.alive.Ready("watching " + log)
 }
 
 // reportSource gives the logging of what became of a log file. Only what comes with an error needs a look.

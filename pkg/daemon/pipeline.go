@@ -24,7 +24,6 @@ type pipeline struct {
 // A judge records the ciphertext block of each knock, and says why it must not be heeded, or nothing.
 type judge interface{ refusal(block [8]byte) string }
 
-
 // A decision is what a knock asked for, and why it is refused.
 type decision struct {
 	src     netip.Addr
@@ -37,10 +36,10 @@ func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{codec: codec, allow: c.Allow, decide: decide}
+	p := &pipeline{codec: codec, allow: c.Allow, blocks: newSeenBlocks(c.Knock.Header), decide: decide}
 	low, high := codec.Ports()
 	p.tracker = tracker.New(tracker.Options{
-		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxQueues: c.MaxQueues,
+		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxPackets: c.MaxPackets,
 	}, p.match)
 	return p, nil
 }

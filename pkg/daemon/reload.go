@@ -1,17 +1,17 @@
 package daemon
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
-	"github.com/portknock/knock/pkg/notify"
 )
 
 // Reload puts the configuration that load gives in place of the one in force. If there is an error, or what it asks for
 // cannot be had, the old one stays and the error is logged. Open ports stay open, whatever the new one allows.
 func (d *Daemon) Reload(load func() (*config.Daemon, error)) {
-	notify.Reloading()
-	defer notify.Ready("watching")
+	d.alive.Reloading()
+	defer d.alive.Ready("watching")
 	c, err := load()
 	if err == nil {
 		err = d.exchange(c)
@@ -30,6 +30,9 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.blocks == nil {
+		return errors.New("the daemon has not started yet")
+	}
 	old := d.setup.config
 	if names := needRestart(old, c); names != nil {
 		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
@@ -38,7 +41,7 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	if err := d.exchangeBlocks(c); err != nil {
 		return err
 	}
-	next.pipeline.blocks = d.blocks
+	d.remember(next)
 	d.setup = next
 	configureLog(d.log, c)
 	if c.Log != old.Log {

@@ -22,7 +22,7 @@ type setup struct {
 	old      oldLines
 
 	log     *logrus.Logger
-	ignored func(netip.Addr) bool              // is this source banned?
+	ignored func(netip.Addr) bool               // is this source banned?
 	guessed func(src netip.Addr, now time.Time) // this one fails again and again
 }
 

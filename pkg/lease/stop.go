@@ -29,7 +29,11 @@ func (m *Manager) stop(ctx context.Context) error {
 		err = m.backend.Teardown(ctx)
 	}
 	if err == nil {
-		m.note(fmt.Sprintf("rules removed, leases kept for the next start: %d", len(m.record(now, nil).Leases)), nil)
+		kept := 0
+		if m.options.Journal != "" {
+			kept = len(m.record(now, nil).Leases)
+		}
+		m.note(fmt.Sprintf("rules removed, leases kept for the next start: %d", kept), nil)
 		return nil
 	}
 	errs := []error{err}

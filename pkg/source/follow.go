@@ -29,6 +29,9 @@ type Options struct {
 	// Started, if not nil, is called when Run knows where the log ends: what
 	// is written after that is handed on.
 	Started func()
+	// Looked, if not nil, is called after each look at the log: a sign of life,
+	// at least twice a second unless lines come all the time.
+	Looked func()
 }
 
 // Follower hands on the lines appended to a log.
@@ -36,18 +39,22 @@ type Follower struct {
 	path    string
 	report  func(msg string, err error)
 	started func()
+	looked  func()
 	lateFor time.Duration // how long a renamed file may stand still
 }
 
 // NewFollower makes a Follower of the log at path, which may be a symbolic
 // link and need not exist. It starts nothing.
 func NewFollower(path string, o Options) *Follower {
-	f := &Follower{path: path, report: o.Report, started: o.Started, lateFor: lateFor}
+	f := &Follower{path: path, report: o.Report, started: o.Started, looked: o.Looked, lateFor: lateFor}
 	if f.report == nil {
 		f.report = func(string, error) {}
 	}
 	if f.started == nil {
 		f.started = func() {}
+	}
+	if f.looked == nil {
+		f.looked = func() {}
 	}
 	return f
 }
@@ -82,6 +89,7 @@ func (f *Follower) Run(ctx context.Context, handle func(line []byte)) error {
 	defer w.close()
 	for woken, ticked := false, true; ctx.Err() == nil; {
 		news := t.pass(ctx)
+		f.looked()
 		if (ticked || t.moved) && w.check(t.names(), ticked && news && !woken) {
 			// Look again: what happened before the watch had no event.
 			woken, ticked = true, false
