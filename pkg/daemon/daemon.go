@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -16,6 +17,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/notify"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/source"
 	"github.com/portknock/knock/pkg/ui"
@@ -29,6 +31,7 @@ type Daemon struct {
 	pipeline *pipeline
 	follower *source.Follower
 	leases   *lease.Manager
+	manager  *notify.Manager
 	old      oldLines
 	counts   time.Time // when they were last logged
 
@@ -64,6 +67,7 @@ func newBackend(c *config.Daemon, log *logrus.Logger) (firewall.Backend, error) 
 func newWith(c *config.Daemon, log *logrus.Logger, backend firewall.Backend) (*Daemon, error) {
 	d := &Daemon{config: c, log: log}
 	d.old.limit = c.LineAge
+	d.manager = notify.New(func(message string) { log.Warn(message) })
 	d.leases = lease.New(backend, lease.Options{Report: d.reportRule})
 	d.follower = source.NewFollower(c.Log, source.Options{Report: d.reportSource, Started: d.reportStart})
 	var err error
@@ -95,11 +99,15 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	// The leases end with ctx, even if the reading hangs, and with the reading.
 	ctx, end := context.WithCancel(ctx)
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { d.manager.Run(ctx) })
 	ended := make(chan error, 1)
 	go func() { ended <- d.leases.Run(ctx) }()
 	defer func() {
+		d.manager.Stopping()
 		end()
 		err = errors.Join(err, <-ended)
+		watchdog.Wait()
 		d.logCounts(logrus.InfoLevel, "stopped")
 	}()
 	if err := locks.announce(); err != nil {

@@ -55,9 +55,10 @@ func (d *Daemon) reportRule(e lease.Event) {
 	}
 }
 
-// reportStart logs that from now on knocks are seen.
+// reportStart says that from now on knocks are seen.
 func (d *Daemon) reportStart() {
 	d.log.WithFields(logrus.Fields{"log": d.config.Log, "version": ui.Version()}).Info("watching")
+	d.manager.Ready("watching " + d.config.Log)
 }
 
 // reportSource logs what became of the log file. Only what comes with an error needs a look.
