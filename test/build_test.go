@@ -12,6 +12,10 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == confineVerb {
+		fmt.Fprintln(os.Stderr, confine(os.Args[2], os.Args[3:]))
+		os.Exit(1)
+	}
 	status := m.Run()
 	if binaries != "" {
 		os.RemoveAll(binaries)

@@ -61,7 +61,9 @@ func TestReconcile(t *testing.T) {
 			}
 			before := l.foreign()
 			l.wantHealed(healing, "192.0.2.10 22")
-			d.next("firewall put right")
+			if name != "duplicates" { // of which the better half was there all the time
+				d.next("firewall put right")
+			}
 			l.wantForeign(before)
 			d.stop()
 			l.wantForeign(before)
@@ -348,7 +350,7 @@ func TestBrokenJournal(t *testing.T) {
 // daemonThatComplains starts one that has something to say before it watches.
 func (l *lab) daemonThatComplains(args ...string) *runningDaemon {
 	l.t.Helper()
-	d := l.launch(args...)
+	d := l.launch(l.daemonCommand(args...))
 	eventually(l.t, "the daemon to watch", func() bool { return d.said("watching") })
 	return d
 }

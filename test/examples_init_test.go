@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -202,67 +201,6 @@ func TestInitScriptCannotStart(t *testing.T) {
 			}
 			if v.pid() != 0 {
 				t.Error("a pid file is left")
-			}
-		})
-	}
-}
-
-// unit writes the systemd unit with the real programs' paths.
-func unit(t *testing.T, dir string) string {
-	t.Helper()
-	return writeTemp(t, dir, "knockdaemon.service", readExample(t, "knockdaemon.service",
-		"/usr/local/sbin/knockdaemon", filepath.Join(buildCommands(t), "knockdaemon")), 0o644)
-}
-
-func TestSystemdUnit(t *testing.T) {
-	t.Parallel()
-	needPrograms(t, "systemd-analyze:systemd")
-	cmd := exec.Command("systemd-analyze", "verify", "--man=no", unit(t, t.TempDir()))
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
-	}
-}
-
-var bounding = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`)
-
-// What the unit takes from root is not needed: with the capabilities that are left
-// the daemon starts, reads a log of another user's, and takes its jump out again.
-func TestSystemdUnitCapabilities(t *testing.T) {
-	t.Parallel()
-	needPrograms(t, "setpriv:util-linux", "iptables-nft:iptables", "iptables-legacy:iptables", "ip:iproute2")
-	match := bounding.FindStringSubmatch(readExample(t, "knockdaemon.service"))
-	if match == nil {
-		t.Fatal("the unit has no CapabilityBoundingSet")
-	}
-	set := "-all"
-	for name := range strings.FieldsSeq(match[1]) {
-		set += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
-	}
-	for _, iptables := range []string{"iptables-nft", "iptables-legacy"} {
-		t.Run(iptables, func(t *testing.T) {
-			t.Parallel()
-			s, dir := newSandbox(t), t.TempDir()
-			log := writeTemp(t, dir, "knock.log", "", 0o640)
-			if err := os.Chown(log, 65534, 65534); err != nil {
-				t.Fatal(err)
-			}
-			cmd := s.command("setpriv", "--bounding-set", set, "--no-new-privs", filepath.Join(buildCommands(t), "knockdaemon"),
-				"-iptables", iptables, "-log", log, "-key-file", writeTemp(t, dir, "key", "k\n", 0o600), "-state-dir", filepath.Join(dir, "state"))
-			said := new(watched)
-			cmd.Stderr = said
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "the jump", func() bool { return strings.Contains(s.in(iptables, "-S"), "-j KNOCK") })
-			eventually(t, "the daemon to watch", func() bool { return strings.Contains(said.String(), "watching") })
-			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Wait(); err != nil || strings.Contains(said.String(), "denied") {
-				t.Errorf("%v\n%s", err, said.String())
-			}
-			if rules := s.in(iptables, "-S"); strings.Contains(rules, "KNOCK") {
-				t.Errorf("left behind:\n%s", rules)
 			}
 		})
 	}

@@ -168,6 +168,20 @@ func (l logger) has(path string, port int) bool {
 	return false
 }
 
+// wantReadable wants the log to be readable for the unit's user, and for no
+// stranger.
+func (l logger) wantReadable() {
+	l.t.Helper()
+	info, err := os.Stat(l.log)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	want := groupID(l.t, readUnit(l.t, "knockdaemon.service").one(l.t, "SupplementaryGroups"))
+	if got := int(info.Sys().(*syscall.Stat_t).Gid); info.Mode() != 0o640 || got != want {
+		l.t.Errorf("the log has mode %v and group %d, want 0640 and %d", info.Mode(), got, want)
+	}
+}
+
 // Only what the kernel says gets into the log, whoever else says the same.
 func TestRsyslogTrustsTheKernelAlone(t *testing.T) {
 	t.Parallel()
@@ -202,9 +216,7 @@ func TestRsyslogTrustsTheKernelAlone(t *testing.T) {
 	if l.has(l.all, 908) {
 		t.Error("a knock is in the other logs too")
 	}
-	if info, err := os.Stat(l.log); err != nil || info.Mode() != 0o640 {
-		t.Errorf("knock.log: %v, %v; want mode 0640", info.Mode(), err)
-	}
+	l.wantReadable()
 }
 
 // imklog leaves the kernel's [uptime] at the message's start. It has one reader for
@@ -299,9 +311,7 @@ func TestLogrotate(t *testing.T) {
 	if !l.has(old, 745) {
 		t.Errorf("%s lacks the first knock", old)
 	}
-	if info, err := os.Stat(l.log); err != nil || info.Mode() != 0o640 {
-		t.Errorf("the new knock.log: %v, %v; want mode 0640", info, err)
-	}
+	l.wantReadable()
 	if data, err := os.ReadFile(own); err != nil || string(data) != "after\n" {
 		t.Errorf("knockdaemon.log holds %q, %v; want what was said after the rotation", data, err)
 	}

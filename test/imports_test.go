@@ -24,7 +24,7 @@ var imports = map[string][]string{
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
-		"pkg/config", "pkg/firewall", "pkg/knock", "pkg/lease", "pkg/packet", "pkg/source", "pkg/tracker", "pkg/ui",
+		"pkg/config", "pkg/firewall", "pkg/knock", "pkg/lease", "pkg/notify", "pkg/packet", "pkg/source", "pkg/tracker", "pkg/ui",
 	},
 	"pkg/firewall": nil,
 	"pkg/knock":    {"pkg/cryptcbc"},

@@ -23,32 +23,42 @@ type runningDaemon struct {
 
 // daemonCommand makes a knockdaemon at the gate. What args say wins.
 func (l *lab) daemonCommand(args ...string) *exec.Cmd {
-	// imkmsg works out times from the uptime, and this machine may have slept:
-	// hence the line-age.
-	iptables := l.iptables
-	if l.wrapper != "" {
-		iptables = l.wrapper
-	}
-	conf := writeTemp(l.t, l.t.TempDir(), "knockdaemon.conf", fmt.Sprintf("log = %s\nlog-prefix = %q\nline-age = 86400\n"+
-		"key-file = %s\niptables = %s\nstate-dir = %s\noutput = json\n",
-		l.log, l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state")), 0o600)
+	conf := writeTemp(l.t, l.t.TempDir(), "knockdaemon.conf", l.daemonConf(), 0o600)
 	cmd := l.gate.command(filepath.Join(l.bin, "knockdaemon"), append([]string{"-conf", conf}, args...)...)
 	cmd.Env = append(os.Environ(), l.env...)
 	return cmd
 }
 
+// daemonConf is the configuration of the gate's daemon. imkmsg works out times
+// from the uptime, and this machine may have slept: hence the line-age.
+func (l *lab) daemonConf() string {
+	iptables := l.iptables
+	if l.wrapper != "" {
+		iptables = l.wrapper
+	}
+	return fmt.Sprintf("log = %s\nlog-prefix = %q\nline-age = 86400\n"+
+		"key-file = %s\niptables = %s\nstate-dir = %s\noutput = json\n",
+		l.log, l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state"))
+}
+
 // daemon starts one and waits until it follows the log.
 func (l *lab) daemon(args ...string) *runningDaemon {
 	l.t.Helper()
-	d := l.launch(args...)
+	return l.follow(l.daemonCommand(args...))
+}
+
+// follow starts the command of a daemon and waits until it follows the log.
+func (l *lab) follow(cmd *exec.Cmd) *runningDaemon {
+	l.t.Helper()
+	d := l.launch(cmd)
 	d.next("watching")
 	return d
 }
 
-// launch starts one.
-func (l *lab) launch(args ...string) *runningDaemon {
+// launch starts the command of a daemon.
+func (l *lab) launch(cmd *exec.Cmd) *runningDaemon {
 	l.t.Helper()
-	d := &runningDaemon{t: l.t, cmd: l.daemonCommand(args...), out: new(watched), ended: make(chan error, 1)}
+	d := &runningDaemon{t: l.t, cmd: cmd, out: new(watched), ended: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if err := d.cmd.Start(); err != nil {
 		l.t.Fatal(err)

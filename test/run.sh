@@ -14,7 +14,8 @@ packages=(
 	iproute2 iptables nftables util-linux     # hosts and firewalls
 	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the cipher
 	knockd                                    # what the latency is compared with
-	logrotate netcat-openbsd procps rsyslog systemd
+	logrotate netcat-openbsd openssl procps rsyslog
+	systemd systemd-container                 # the unit, and a systemd to run it
 	shellcheck
 )
 

@@ -27,6 +27,7 @@ type Daemon struct {
 	leases *lease.Manager
 	alive  *notify.Manager
 	reads  *notify.Part // goes round with the reading of the log
+	works  *notify.Part // and with the work on the firewall
 
 	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
 	mu       sync.Mutex
@@ -50,12 +51,12 @@ func New(c *config.Daemon, log *logrus.Logger) (*Daemon, error) {
 func newDaemon(log *logrus.Logger) *Daemon {
 	d := &Daemon{log: log, refollow: func() {}, spared: make(map[string]*spared)}
 	d.alive = notify.New(func(msg string) { log.Warn(msg) })
-	d.reads = d.alive.Part("the reading of the log")
+	d.reads, d.works = d.alive.Part("the reading of the log"), d.alive.Part("the work on the firewall")
 	return d
 }
 
 func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
-	o := firewall.Options{Program: c.Iptables, Chain: c.Chain, Warn: func(msg string) { d.log.Warn(msg) }}
+	o := firewall.Options{Program: c.Iptables, Chain: c.Chain, Ran: d.works.Beat, Warn: func(msg string) { d.log.Warn(msg) }}
 	if c.Test {
 		return firewall.NewDryRun(o, func(command string) {
 			d.log.WithField("command", command).Info("would run")
@@ -72,10 +73,9 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 }
 
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
-	works := d.alive.Part("the work on the firewall")
 	o := lease.Options{
 		Keep:   c.OnStop == config.OnStopKeep,
-		Report: d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: works.Beat,
+		Report: d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
 	}
 	if !c.Test {
 		o.Journal = filepath.Join(c.StateDir, "leases")

@@ -83,6 +83,9 @@ type Options struct {
 	// administrator should know: that rules do not carry their end. It must not
 	// call back.
 	Warn func(message string)
+	// Ran, if not nil, is called after each run of the program: a sign of life
+	// in a change that takes many. It must not call back.
+	Ran func()
 }
 
 // withDefaults fills in what is empty.

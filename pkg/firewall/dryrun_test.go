@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -18,7 +19,9 @@ iptables -w 5 -N KNOCK
 iptables -w 5 -I INPUT 1 -m comment --comment knockdaemon -j KNOCK
 iptables -w 5 -I KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
 iptables -w 5 -I KNOCK -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -I KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j ACCEPT
 iptables -w 5 -D KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+iptables -w 5 -D KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j ACCEPT
 iptables -w 5 -D KNOCK -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
 iptables -w 5 -D INPUT -m comment --comment knockdaemon -j KNOCK
 iptables -w 5 -F KNOCK
@@ -27,7 +30,9 @@ iptables -w 5 -X KNOCK
 		"straight": {Options{Chain: "INPUT", Program: "/opt/my tools/iptables"}, `
 '/opt/my tools/iptables' -w 5 -I INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
 '/opt/my tools/iptables' -w 5 -I INPUT -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -I INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j ACCEPT
 '/opt/my tools/iptables' -w 5 -D INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
+'/opt/my tools/iptables' -w 5 -D INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j ACCEPT
 '/opt/my tools/iptables' -w 5 -D INPUT -s 142.103.205.1/32 -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT
 '/opt/my tools/iptables' -w 5 -D INPUT -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -m comment --comment knockdaemon -j ACCEPT
 `},
@@ -37,18 +42,15 @@ iptables -w 5 -X KNOCK
 			t.Parallel()
 			got := []string{""}
 			d := NewDryRun(tt.options, func(c string) { got = append(got, c) })
-			one, two := rule("142.103.205.1", 22), rule("192.0.2.7", 80)
+			one, two := always(rule("142.103.205.1", 22)), always(rule("192.0.2.7", 80))
 			steps := []error{
 				d.Teardown(t.Context()), // nothing is there
 				d.Setup(t.Context()), d.Setup(t.Context()),
 				d.Add(t.Context(), one), d.Add(t.Context(), two), d.Add(t.Context(), one),
-				d.Delete(t.Context(), one), d.Delete(t.Context(), one),
+				d.Add(t.Context(), until(one.Rule, "2026-11-21T12:34:56Z")), d.Add(t.Context(), until(one.Rule, "2026-11-21T12:34:56.7Z")),
+				d.Delete(t.Context(), one.Rule), d.Delete(t.Context(), one.Rule),
 			}
-			rules, err := d.List(t.Context())
-			if text := rulesText(rules); text != "192.0.2.7 80/tcp\n" {
-				t.Errorf("rules: got %q, want the one that is left", text)
-			}
-			for i, err := range append(steps, err, d.Teardown(t.Context()), d.Teardown(t.Context())) {
+			for i, err := range append(steps, d.Teardown(t.Context()), d.Teardown(t.Context())) {
 				if err != nil {
 					t.Errorf("step %d: %v", i, err)
 				}
@@ -64,18 +66,24 @@ iptables -w 5 -X KNOCK
 // outcome with that of an IPTables.
 func TestDryRunTellsTheTruth(t *testing.T) {
 	t.Parallel()
-	life := func(b Backend) error {
-		for _, err := range []error{
+	one, two, three := rule("192.0.2.7", 22), rule("192.0.2.8", 22), rule("192.0.2.9", 80)
+	soon, late := "2037-11-21T12:34:56Z", "2037-11-21T13:34:56Z"
+	life := func(b Backend) (told string, err error) {
+		steps := []error{
 			b.Setup(t.Context()),
-			b.Add(t.Context(), rule("192.0.2.7", 22)),
-			b.Add(t.Context(), rule("192.0.2.8", 22)),
-			b.Delete(t.Context(), rule("192.0.2.7", 22)),
-		} {
-			if err != nil {
-				return err
-			}
+			b.Add(t.Context(), until(one, soon)),
+			b.Add(t.Context(), until(two, soon)),
+			b.Add(t.Context(), always(drop("192.0.2.7"))),
+			b.Add(t.Context(), until(one, late)),
+			b.Add(t.Context(), until(drop("192.0.2.8"), soon)),
+			b.Delete(t.Context(), two),
 		}
-		return nil
+		for range 2 {
+			c, err := b.Sync(t.Context(), []Entry{always(one), until(two, late), until(drop("192.0.2.8"), soon), until(drop("192.0.2.9"), late), always(three)})
+			told += changesText(c) + "\n"
+			steps = append(steps, err)
+		}
+		return told, errors.Join(steps...)
 	}
 	dumps := map[string]string{}
 	for _, how := range []string{"dry", "real"} {
@@ -85,10 +93,15 @@ func TestDryRunTellsTheTruth(t *testing.T) {
 			if how == "dry" {
 				backend = NewDryRun(Options{}, func(c string) { k.admin(strings.TrimPrefix(c, "iptables -w 5 ")) })
 			}
-			k.must(life(backend))
+			told, err := life(backend)
+			k.must(err)
+			want := "removed drop 192.0.2.7, restored 192.0.2.7 22/tcp, restored 192.0.2.8 22/tcp, restored drop 192.0.2.9, restored 192.0.2.9 80/tcp\n\n"
+			if diff := cmp.Diff(want, told); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
 			dumps[how] = k.dump()
 			k.must(backend.Teardown(t.Context()))
-			k.want(":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n")
+			k.want(":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT")
 		})
 	}
 	if diff := cmp.Diff(dumps["real"], dumps["dry"]); diff != "" || !strings.Contains(dumps["dry"], "192.0.2.8/32") {
@@ -104,11 +117,23 @@ func TestDryRunRefuses(t *testing.T) {
 		t.Errorf("setup: got %q, want %q", got, want)
 	}
 	want = `failed to add rule "::1 22/tcp": address "::1" is not an IPv4 address`
-	if got := errorText(d.Add(t.Context(), rule("::1", 22))); got != want {
+	if got := errorText(d.Add(t.Context(), always(rule("::1", 22)))); got != want {
 		t.Errorf("add: got %q, want %q", got, want)
 	}
 	want = `failed to delete rule "::1 22/tcp": address "::1" is not an IPv4 address`
 	if got := errorText(d.Delete(t.Context(), rule("::1", 22))); got != want {
 		t.Errorf("delete: got %q, want %q", got, want)
+	}
+	want = `chain "OUTPUT" is built into the firewall: use INPUT or a name of your own`
+	if c, err := d.Sync(t.Context(), []Entry{always(rule("192.0.2.1", 22))}); errorText(err) != want || changesText(c) != "" {
+		t.Errorf("sync: got %q and changes %q, want %q", errorText(err), changesText(c), want)
+	}
+	straight := NewDryRun(Options{Chain: "INPUT"}, func(c string) { t.Errorf("unexpected command: %s", c) })
+	want = `failed to add rule "drop 192.0.2.1": dropping needs a chain of our own, not INPUT`
+	if got := errorText(straight.Add(t.Context(), always(drop("192.0.2.1")))); got != want {
+		t.Errorf("add: got %q, want %q", got, want)
+	}
+	if c, err := straight.Sync(t.Context(), []Entry{always(drop("192.0.2.1"))}); errorText(err) != want || changesText(c) != "" {
+		t.Errorf("sync: got %q and changes %q, want %q", errorText(err), changesText(c), want)
 	}
 }

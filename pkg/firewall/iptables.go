@@ -38,7 +38,14 @@ func NewIPTables(o Options) (*IPTables, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &IPTables{options: o, run: runner(path, runLimit)}, nil
+	run := runner(path, runLimit)
+	if o.Ran != nil {
+		run = func(ctx context.Context, args ...string) (string, error) {
+			defer o.Ran()
+			return runner(path, runLimit)(ctx, args...)
+		}
+	}
+	return &IPTables{options: o, run: run}, nil
 }
 
 // listing reads the filter table; of INPUT alone when the rules go there. Our

@@ -126,8 +126,8 @@ func (l line) isJump(chain string) bool {
 }
 
 // ours reports whether l is a rule with our comment, of whatever form: one left
-// by another version of the daemon is ours too. A jump to another chain is not:
-// it is that of a daemon that has it.
+// by another version of the daemon is ours too. The jump to a chain is not meant:
+// straight in INPUT it is that of another daemon, which has the chain.
 func (l line) ours() bool {
 	if l[0] != "-A" || l.value("--comment") != comment {
 		return false

@@ -16,7 +16,9 @@ const (
 	// Accept lets TCP to one port in.
 	Accept Action = iota
 	// Drop drops what would begin a connection, of whatever protocol and port,
-	// unless an Accept of ours lets it in. Standing connections live on.
+	// unless an Accept of ours lets it in. Standing connections live on, if they
+	// are tracked: the kernel tracks them from the first rule on that asks for
+	// their state, as that of a firewall that lets answers in does.
 	Drop
 )
 

@@ -80,6 +80,9 @@ func runner(path string, limit time.Duration) runFunc {
 		stdout, stderr := &bounded{limit: maxStdout}, &bounded{limit: maxStderr}
 		cmd := exec.CommandContext(ctx, path, args...)
 		cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+		if lock := os.Getenv("XTABLES_LOCKFILE"); lock != "" { // where an ordinary user's legacy variant can have one
+			cmd.Env = append(cmd.Env, "XTABLES_LOCKFILE="+lock)
+		}
 		cmd.Stdout, cmd.Stderr = stdout, stderr
 		// In a process group of its own a Ctrl-C on the terminal, meant for the
 		// daemon, does not end iptables half way.

@@ -120,11 +120,10 @@ func TestHangingProgram(t *testing.T) {
 	t.Parallel()
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	body := fmt.Sprintf("sleep 1000 & echo $! > %s; wait", pidFile)
-	f := &IPTables{chain: "KNOCK", run: runner(script(t, body), 300*time.Millisecond)}
+	f := &IPTables{options: Options{Chain: "KNOCK"}, run: runner(script(t, body), 300*time.Millisecond)}
 	start := time.Now()
-	err := f.Add(t.Context(), rule("192.0.2.7", 22))
-	want := `failed to add rule "192.0.2.7 22/tcp": fake-iptables -w 5 -C KNOCK -s 192.0.2.7/32 -p tcp -m tcp --dport 22 ` +
-		`-m comment --comment knockdaemon -j ACCEPT: no end after 300ms`
+	err := f.Add(t.Context(), always(rule("192.0.2.7", 22)))
+	want := `failed to add rule "192.0.2.7 22/tcp": fake-iptables -w 5 -S: no end after 300ms`
 	if diff := cmp.Diff(want, errorText(err)); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
@@ -157,5 +156,26 @@ func TestCancelledRun(t *testing.T) {
 	_, err := runner(script(t, "exit 0"), runLimit)(ctx, "-S")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"iptables": "iptables", "192.0.2.1/32": "192.0.2.1/32", "": "''", "two words": "'two words'",
+		"it's": `'it'\''s'`, "$x": "'$x'", "a;b": "'a;b'", "*": "'*'", "~": "'~'", "ö": "'ö'",
+	}
+	for in, want := range tests {
+		if got := quote(in); got != want {
+			t.Errorf("quote(%q): got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	in := "# Warning: other tables present\niptables v1.8.9 (legacy): no such option \n\nTry `iptables -h' for more\nPerhaps upgrade.\n"
+	if got, want := oneLine(in), "iptables v1.8.9 (legacy): no such option; Perhaps upgrade."; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
