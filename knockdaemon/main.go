@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/portknock/knock/pkg/check"
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/daemon"
 	"github.com/portknock/knock/pkg/ui"
@@ -33,6 +34,9 @@ func serve(flags []ui.Given, args []string) error {
 	c, err := load()
 	if err != nil {
 		return err
+	}
+	if c.Check {
+		return check.Run(context.Background(), c, os.Stdout)
 	}
 	if c.Replay != "" {
 		return daemon.Replay(c, os.Stdin, os.Stdout)

@@ -18,7 +18,8 @@ const module = "github.com/portknock/knock/"
 // room is. Tests may import what they like.
 var imports = map[string][]string{
 	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
-	"knockdaemon":  {"pkg/config", "pkg/daemon", "pkg/ui"},
+	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
+	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/ui"},
 	"pkg/config":   {"pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},

@@ -69,11 +69,18 @@ func findProgram(name string) (string, error) {
 	return "", fmt.Errorf("failed to find %q in PATH, /usr/sbin and /sbin: %w", name, ErrNotFound)
 }
 
-// runner gives a function that runs the program at path, each time for at most
-// limit.
+// runner gives a function that runs iptables at path, each time for at most
+// limit. It waits for the lock of the legacy variant.
 func runner(path string, limit time.Duration) runFunc {
+	run := programRunner(path, limit)
 	return func(ctx context.Context, args ...string) (string, error) {
-		args = append([]string{"-w", "5"}, args...)
+		return run(ctx, append([]string{"-w", "5"}, args...)...)
+	}
+}
+
+// programRunner is runner for any program.
+func programRunner(path string, limit time.Duration) runFunc {
+	return func(ctx context.Context, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end after %v", limit))
 		defer cancel()
 

@@ -1,0 +1,78 @@
+package check
+
+import "strings"
+
+// An nftTable is a table of nft's that iptables does not show.
+type nftTable struct {
+	family   string // ip, ip6, inet
+	name     string
+	input    bool     // it looks at what comes in
+	prefixes []string // that it logs with
+}
+
+func (t nftTable) String() string { return t.family + " " + t.name }
+
+// sees tells whether t looks at what comes in over one IP version, "ip" or "ip6".
+func (t nftTable) sees(family string) bool {
+	return t.input && (t.family == family || t.family == "inet")
+}
+
+// logs tells whether t logs with a prefix.
+func (t nftTable) logs(prefix string) bool {
+	for _, p := range t.prefixes {
+		if trimmed(p) == trimmed(prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseNFT reads what "nft list ruleset" printed. The chains INPUT of iptables' own tables, ip filter and so on, do
+// not count.
+func parseNFT(ruleset string) []nftTable {
+	var (
+		tables []nftTable
+		chain  string
+	)
+	for line := range strings.Lines(ruleset) {
+		words := strings.Fields(line)
+		if len(words) >= 4 && words[0] == "table" && words[3] == "{" {
+			tables = append(tables, nftTable{family: words[1], name: words[2]})
+			continue
+		}
+		if len(tables) == 0 || len(words) == 0 {
+			continue
+		}
+		t := &tables[len(tables)-1]
+		switch {
+		case words[0] == "chain" && len(words) > 1:
+			chain = words[1]
+		case strings.Contains(line, "type filter hook input "):
+			t.input = t.input || !t.isIPTables() || chain != input
+		}
+		if _, after, ok := strings.Cut(line, `log prefix "`); ok {
+			prefix, _, _ := strings.Cut(after, `"`)
+			t.prefixes = append(t.prefixes, prefix)
+		}
+	}
+	return tables
+}
+
+// isIPTables tells whether t has the name of one that iptables makes.
+func (t nftTable) isIPTables() bool {
+	switch t.name {
+	case "filter", "mangle", "raw", "nat", "security":
+		return t.family == "ip" || t.family == "ip6"
+	}
+	return false
+}
+
+// filtering gives those of tables that see what comes in over one IP version.
+func filtering(tables []nftTable, family string) (some []nftTable) {
+	for _, t := range tables {
+		if t.sees(family) {
+			some = append(some, t)
+		}
+	}
+	return some
+}
