@@ -39,6 +39,7 @@ var imports = map[string][]string{
 	"test":         nil,
 
 	"test/bench/latency": {"golang.org/x/sys/unix"},
+	"test/peers":         {"golang.org/x/sys/unix"},
 }
 
 // rooms are the packages of the standard library that have no place here, or one.
@@ -46,7 +47,7 @@ var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
 	"net/http":  nil,
-	"os/exec":   {"pkg/firewall", "test/bench/latency"}, // the commands run programs in one place, by argv
+	"os/exec":   {"pkg/firewall", "test/bench/latency", "test/peers"}, // the commands run programs in one place, by argv
 	"plugin":    nil,
 	"unsafe":    nil,
 	"math/rand": nil, // an IV that can be foretold
