@@ -131,7 +131,8 @@ func TestCheckFindsFault(t *testing.T) {
 		{
 			name: "a drop above the LOG", sh: "iptables -I INPUT 7 -i eth0 -p tcp -j DROP",
 			want: "problem: INPUT rule 7 (-i eth0 -p tcp -j DROP) drops TCP 745..1000 before it is logged\n  fix: put INPUT rule 8 (" + syns +
-				` -j LOG --log-prefix "DENY " --log-level 6) above it (examples/firewall.sh does)` + "\n",
+				" -m hashlimit --hashlimit-upto 100/sec --hashlimit-burst 200 --hashlimit-mode srcip --hashlimit-name knock " +
+				"--hashlimit-htable-size 65536 --hashlimit-htable-max 262144 --hashlimit...) above it (examples/firewall.sh does)\n",
 		},
 		{
 			name: "a drop above the jump", sh: "iptables -N KNOCK; iptables -A INPUT -p tcp -j DROP; iptables -A INPUT -j KNOCK",
