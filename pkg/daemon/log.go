@@ -144,7 +144,7 @@ func (d *Daemon) tellCounts(level logrus.Level, msg string) {
 	s := d.setup.pipeline.tracker.Stats()
 	d.log.WithFields(logrus.Fields{
 		"lines": d.seen.lines, "packets": d.seen.packets, "old": d.setup.old.count, "banned": d.seen.ignored,
-		"knock_syns": s.Queued + s.Failed + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
+		"knock_syns": s.Queued + s.Failed + s.Knocks, "duplicates": s.Duplicates, "failed": s.Failed, "knocks": s.Knocks,
 		"remembered": s.Packets, "overwritten": s.Overwritten,
 	}).Log(level, msg)
 }

@@ -12,13 +12,10 @@ import (
 // that is too far behind the newest is of a try that was overwritten, and stands for none. So nothing is ever deleted:
 // what is too old is not found.
 //
-// Sources are found by buckets, chosen by a hash with a random seed. A bucket is a chain of tries, newest first, one of
-// each source: its newest. From there on, each try knows the one before it of the same source. So a search passes one
-// try of each foreign source in the bucket, however many tries that source sent: one on average when all in the ring
-// are of different sources, and nobody can choose his bucket. What a search for a pair passes is seenMax at most, and
-// most often nothing, since a filter knows that it is new.
-//
-// A ring of n tries takes 38 n bytes, and what was never used of them costs nothing.
+// A source is found by its bucket, chosen by a hash with a random seed. A bucket is a chain of tries, newest first, one
+// of each source: its newest. From there on, each try knows the one before it of the same source. So a search passes
+// one try of each foreign source in the bucket, however many that source sent: two on average when no two in the ring
+// are of the same source. Nobody can choose his bucket, so no flood can make it more than chance does.
 type ring struct {
 	tries []try // the one numbered n is at n modulo their number, a power of two
 	last  uint32

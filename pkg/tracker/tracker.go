@@ -16,14 +16,14 @@ import (
 
 // Options bound a Tracker.
 type Options struct {
-	// Length is the number of ports in a knock, 1 or more.
+	// Length is the number of ports in a knock, 1 to 64.
 	Length int
 	// Low and High are the first and the last knock port.
 	Low, High uint16
 	// Timeout is how long a source may stand still before its tries no longer count.
 	Timeout time.Duration
 	// MaxPackets is how many tries are remembered, 1 to 1<<30. It is rounded up to a power of two, at least 2. Each
-	// takes 36 bytes, once it was used.
+	// takes 34 bytes, and the whole 4.5 MB more; memory that was not used yet costs nothing.
 	MaxPackets int
 }
 
@@ -65,7 +65,7 @@ type Tracker struct {
 // New gives a Tracker that has seen nothing.
 func New(o Options, match Match) *Tracker {
 	r := newRing(o.MaxPackets)
-	return &Tracker{options: o, match: match, ring: r, busy: make(busy, min(len(r.tries)/2, 2048)), ports: make([]uint16, o.Length)}
+	return &Tracker{options: o, match: match, ring: r, busy: newBusy(len(r.tries)), ports: make([]uint16, o.Length)}
 }
 
 // Stats gives the counts so far.
@@ -75,8 +75,7 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // packet without a source port (0) cannot be told from its own repetition: it always counts, so that where a log
 // leaves source ports out, a SYN that is sent again or logged twice spoils the knock it belongs to.
 func (t *Tracker) Observe(p packet.Packet, now time.Time) Verdict {
-	switch {
-	case !p.IsSYN() || p.DstPort < t.options.Low || p.DstPort > t.options.High || !p.Src.IsValid():
+	if !p.IsSYN() || p.DstPort < t.options.Low || p.DstPort > t.options.High || !p.Src.IsValid() {
 		t.stats.Ignored++
 		return Ignored
 	}
