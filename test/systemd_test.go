@@ -260,7 +260,7 @@ func (m machine) wantWatchdog() {
 	if got := m.show("NRestarts"); got != "NRestarts=0\n" {
 		m.t.Fatalf("a daemon that feeds the watchdog has %s", got)
 	}
-	m.run("kill -STOP $(systemctl show knockdaemon --property=MainPID --value)")
+	m.run("systemctl kill --kill-who=main --signal=STOP knockdaemon")
 	eventually(m.t, "a new daemon", func() bool { return m.show("NRestarts,SubState") == "NRestarts=1\nSubState=running\n" })
 	if journal := m.run("journalctl --no-pager --unit=knockdaemon"); !strings.Contains(journal, "Failed with result 'watchdog'") {
 		m.t.Errorf("the journal lacks the watchdog:\n%s", journal)

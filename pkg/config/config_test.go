@@ -70,6 +70,13 @@ allow-ports = 22, 80-82
 allow-ips = 203.0.113.0/24,198.51.100.7
 max-time = 60
 match-source = yes
+guess-limit = 9
+guess-time = 2
+ban-action = ignore
+ban-time = 3
+never-ban = 192.0.2.0/24
+on-stop = keep
+max-blocks = 11
 chain = INPUT
 iptables = iptables-legacy
 state-dir = /s
@@ -91,6 +98,9 @@ quiet = false
 	want.QueueTimeout, want.MaxPackets = 7*time.Second, 1024
 	want.Allow = Allow{Ports: &PortSet{22: true, 80: true, 81: true, 82: true}, MaxTime: 60, MatchSource: true,
 		IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.7/32")}}
+	want.Guessing = Guessing{Limit: 9, Within: 2 * time.Minute, Action: BanIgnore, Ban: 3 * time.Minute,
+		Never: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	want.OnStop, want.MaxBlocks = OnStopKeep, 11
 	want.Chain, want.Iptables, want.StateDir, want.PidFile, want.Output = "INPUT", "iptables-legacy", "/s", "/p", "json"
 	want.Test, want.Debug = true, true
 	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {

@@ -90,7 +90,7 @@ func TestSuspend(t *testing.T) {
 		h.at(110)
 		h.rules("chain\n")
 		h.leases()
-		h.reported("0s opened 192.0.2.1 22/tcp until 600s", "110s expired 192.0.2.1 22/tcp")
+		h.reported("0s opened 192.0.2.1 22/tcp until 600s", "101s expired 192.0.2.1 22/tcp")
 	})
 }
 

@@ -31,7 +31,7 @@ const (
 	// syncEvery is how often the firewall is compared with the leases, and
 	// tick how long Run sleeps at most.
 	syncEvery = 30 * time.Second
-	tick      = 10 * time.Second
+	tick      = time.Second
 
 	// What failed is tried again after firstDelay, then after twice as long
 	// each time, up to lastDelay.
@@ -93,7 +93,7 @@ type Options struct {
 	Repaired func(firewall.Changes)
 	// Note is called with what else an operator should know; err may be nil.
 	Note func(msg string, err error)
-	// Beat is called whenever Run has gone round: at least every 10 s, but for
+	// Beat is called whenever Run has gone round: at least once a second, but for
 	// the time that one change of the firewall takes.
 	Beat func()
 	// Clock tells the time; nil: the system's.

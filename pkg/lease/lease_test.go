@@ -22,7 +22,7 @@ func TestTimes(t *testing.T) {
 		"one minute":       {60, 59, 60},
 		"fifteen minutes":  {900, 899, 900},
 		"the longest time": {254 * 60, 254*60 - 1, 254 * 60},
-		"no limit":         {0, 365 * 24 * 3600, 0},
+		"no limit":         {0, 7 * 24 * 3600, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
