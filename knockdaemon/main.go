@@ -30,6 +30,9 @@ func serve(flags []ui.Given, args []string) error {
 	if len(args) > 0 {
 		return ui.Usage(fmt.Errorf("%q is one argument too many: this command takes flags only", args[0]))
 	}
+	signal.Ignore(syscall.SIGPIPE) // a log that goes away ends nothing
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
 	load := func() (*config.Daemon, error) { return config.LoadDaemon(flags, os.Getenv) }
 	c, err := load()
 	if err != nil {
@@ -50,9 +53,6 @@ func serve(flags []ui.Given, args []string) error {
 	if err != nil {
 		return err
 	}
-	signal.Ignore(syscall.SIGPIPE) // a log that goes away ends nothing
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
 			d.Reload(load)

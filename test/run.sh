@@ -14,6 +14,7 @@ packages=(
 	iproute2 iptables nftables util-linux     # hosts and firewalls
 	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the cipher
 	knockd                                    # what the latency is compared with
+	nmap                                      # scans the knock ports
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
 	shellcheck
