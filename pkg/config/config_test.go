@@ -65,7 +65,7 @@ header = randomiv
 iv-length = 4
 port-min = 65280
 queue-timeout = 7
-max-queues = 8
+max-packets = 1024
 allow-ports = 22, 80-82
 allow-ips = 203.0.113.0/24,198.51.100.7
 max-time = 60
@@ -88,7 +88,7 @@ quiet = false
 	want.Lines.Prefix, want.Lines.Head, want.Lines.Regexp = "DENY ;#= ", "ulogd", `(?P<src>\S+) (?P<dpt>\d+)`
 	want.Knock.Passphrase, want.Knock.Header = []byte(`a # b ; "c" = d`), "randomiv"
 	want.Knock.IVLength, want.Knock.PortMin = 4, 65280
-	want.QueueTimeout, want.MaxQueues = 7*time.Second, 8
+	want.QueueTimeout, want.MaxPackets = 7*time.Second, 1024
 	want.Allow = Allow{Ports: &PortSet{22: true, 80: true, 81: true, 82: true}, MaxTime: 60, MatchSource: true,
 		IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.7/32")}}
 	want.Chain, want.Iptables, want.StateDir, want.PidFile, want.Output = "INPUT", "iptables-legacy", "/s", "/p", "json"

@@ -21,7 +21,7 @@ type Daemon struct {
 	LineAge      time.Duration // how far a line's stamp may be from now
 	Knock        knock.Options
 	QueueTimeout time.Duration
-	MaxQueues    int
+	MaxPackets   int
 	Allow        Allow
 	Iptables     string // a program's name or path
 	Chain        string
@@ -89,7 +89,7 @@ func newDaemon() *Daemon {
 		LineAge:      time.Minute,
 		Knock:        knock.Options{Header: knock.HeaderNone},
 		QueueTimeout: time.Minute,
-		MaxQueues:    1 << 16,
+		MaxPackets:   1 << 20,
 		Iptables:     firewall.DefaultProgram,
 		Chain:        firewall.DefaultChain,
 		StateDir:     "/var/lib/knockdaemon",
@@ -127,9 +127,9 @@ func (d *Daemon) settings() []Setting {
 		setting("queue-timeout",
 			"forget an unfinished knock after this many `SECONDS` (default: 60)",
 			duration(&d.QueueTimeout, time.Second, "seconds", 1, 3600)),
-		setting("max-queues",
-			"watch at most this `NUMBER` of source addresses at once (default: 65536)",
-			integer(&d.MaxQueues, "source addresses", 1, 1_000_000)),
+		setting("max-packets",
+			"remember the last `NUMBER` of SYNs to the knock ports, of all sources (default: 1048576)",
+			integer(&d.MaxPackets, "packets", 1024, 1<<22)),
 		setting("allow-ports", "heed only knocks for these `PORTS`, 22,80-90 (default: any)", ports(&d.Allow.Ports)),
 		setting("allow-ips",
 			"heed only knocks for addresses in these `NETWORKS`, 203.0.113.0/24,198.51.100.7 (default: any)",

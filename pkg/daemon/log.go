@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"io"
 	"time"
 
@@ -75,7 +74,7 @@ func (d *Daemon) logCounts(level logrus.Level, msg string) {
 	s := d.pipeline.tracker.Stats()
 	d.log.WithFields(logrus.Fields{
 		"lines": d.lines, "packets": d.packets, "old": d.old.count,
-		"knock_syns": s.Queued + s.Knocks, "duplicates": s.Duplicates, "knocks": s.Knocks,
-		"sources": s.Queues, "sources_dropped": fmt.Sprintf("%d timed out, %d for want of room", s.Expired, s.Evicted),
+		"knock_syns": s.Queued + s.Failed + s.Knocks, "duplicates": s.Duplicates, "failed": s.Failed, "knocks": s.Knocks,
+		"remembered": s.Packets, "overwritten": s.Overwritten,
 	}).Log(level, msg)
 }

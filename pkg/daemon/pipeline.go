@@ -35,7 +35,7 @@ func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
 	p := &pipeline{codec: codec, allow: c.Allow, decide: decide}
 	low, high := codec.Ports()
 	p.tracker = tracker.New(tracker.Options{
-		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxQueues: c.MaxQueues,
+		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxPackets: c.MaxPackets,
 	}, p.match)
 	return p, nil
 }

@@ -55,9 +55,9 @@ func (r *replay) run(c *config.Daemon, in io.Reader) error {
 		<-b.decoded
 		r.lines += b.lines
 		r.packets += uint64(len(b.packets))
-		for _, pkt := range b.packets {
-			r.now = pkt.At
-			r.tracker.Observe(pkt, r.now)
+		for i := range b.packets {
+			r.now = b.packets[i].At
+			r.tracker.Observe(b.packets[i], r.now)
 		}
 		d.free <- b
 	}

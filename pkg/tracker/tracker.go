@@ -1,10 +1,10 @@
-// Package tracker keeps, for each source address, the last knock ports that it tried, and asks a matcher about them
-// each time there are enough.
+// Package tracker remembers the last connection tries to the knock ports, and asks a matcher about those of one source
+// address each time there are enough.
 //
 // It is pure: the caller brings the packets and the time, and a function that knows what a knock is. A new kind of
-// knock or a new source of packets changes nothing here. What strangers send is bounded twice: a queue that stands
-// still is dropped, and there are never more queues than a set number, of which the one that has stood still longest
-// gives way.
+// knock or a new source of packets changes nothing here. What strangers send is bounded: a set number of tries is
+// remembered, of all sources together, and it is always the oldest that gives way. So whatever a flood looks like, a
+// knock is lost to it only if that many tries came while it was being sent.
 package tracker
 
 import (
@@ -16,14 +16,15 @@ import (
 
 // Options bound a Tracker.
 type Options struct {
-	// Length is the number of ports in a knock, 1 or more.
+	// Length is the number of ports in a knock, 1 to 64.
 	Length int
 	// Low and High are the first and the last knock port.
 	Low, High uint16
-	// Timeout is how long a queue may stand still before it is dropped.
+	// Timeout is how long a source may stand still before its tries no longer count.
 	Timeout time.Duration
-	// MaxQueues is how many source addresses are watched at once, 1 or more.
-	MaxQueues int
+	// MaxPackets is how many tries are remembered, 1 to 1<<30. It is rounded up to a power of two, at least 2. Each
+	// takes 34 bytes, and the whole 4.5 MB more; memory that was not used yet costs nothing.
+	MaxPackets int
 }
 
 // A Match tells whether ports, tried in this order by src, are a knock. It must not keep ports.
@@ -36,42 +37,39 @@ type Verdict uint8
 const (
 	Ignored   Verdict = iota // not a SYN to a knock port
 	Duplicate                // seen before: sent again, or logged twice
-	Queued                   // kept; not a knock, or not yet
-	Knock                    // the last of a knock; its queue is empty again
+	Queued                   // kept; too few for a knock yet
+	Failed                   // kept; enough for a knock, and none
+	Knock                    // the last of a knock; none of its ports is part of the next
 )
 
 // Stats count what a Tracker has seen.
 type Stats struct {
-	Ignored, Duplicates, Queued, Knocks uint64
-	Expired                             uint64 // queues dropped because they stood still
-	Evicted                             uint64 // queues dropped because there were too many
-	Queues                              int    // queues now
+	Ignored, Duplicates, Queued, Failed, Knocks uint64
+
+	Overwritten uint64 // tries that gave way to newer ones while they were young enough to count
+	Packets     int    // tries remembered now
 }
 
 // A Tracker is the state of all sources. It serves one goroutine at a time.
 type Tracker struct {
 	options Options
 	match   Match
-	queues  map[netip.Addr]*queue
-	idle    queue // the head of a ring of all queues, the one that has stood still longest at idle.next
-	free    *queue
+	ring    *ring
+	busy    busy
+	single  recent    // of a source that has sent one packet yet
+	ports   []uint16  // what match is asked about
 	began   time.Time // the first packet's time, from which others are counted
 	stats   Stats
 }
 
 // New gives a Tracker that has seen nothing.
 func New(o Options, match Match) *Tracker {
-	t := &Tracker{options: o, match: match, queues: make(map[netip.Addr]*queue)}
-	t.idle.next, t.idle.prev = &t.idle, &t.idle
-	return t
+	r := newRing(o.MaxPackets)
+	return &Tracker{options: o, match: match, ring: r, busy: newBusy(len(r.tries)), ports: make([]uint16, o.Length)}
 }
 
 // Stats gives the counts so far.
-func (t *Tracker) Stats() Stats {
-	stats := t.stats
-	stats.Queues = len(t.queues)
-	return stats
-}
+func (t *Tracker) Stats() Stats { return t.stats }
 
 // Observe takes in one packet, seen at now, and says what became of it. The packet's own stamp is not looked at. A
 // packet without a source port (0) cannot be told from its own repetition: it always counts, so that where a log
@@ -81,59 +79,59 @@ func (t *Tracker) Observe(p packet.Packet, now time.Time) Verdict {
 		t.stats.Ignored++
 		return Ignored
 	}
-	if t.began.IsZero() {
-		t.began = now
-	}
-	age := now.Sub(t.began)
-	t.expire(age)
-	q := t.queueOf(p.Src)
-	q.touched = max(q.touched, age)
-	q.unlink()
-	q.linkBefore(&t.idle)
-	if p.SrcPort != 0 && q.seenBefore(p.SrcPort, p.DstPort) {
+	v := t.remember(p, now)
+	switch {
+	case v == nil:
 		t.stats.Duplicates++
 		return Duplicate
-	}
-	q.push(p.DstPort, t.options.Length)
-	if len(q.ports) < t.options.Length || !t.match(p.Src, q.ports) {
+	case !v.fill(t.ring, t.ports):
 		t.stats.Queued++
 		return Queued
+	case !t.match(p.Src, t.ports):
+		t.stats.Failed++
+		return Failed
 	}
-	q.ports = q.ports[:0]
+	t.ring.at(t.ring.last).endsKnock = true
+	v.window = 0
 	t.stats.Knocks++
 	return Knock
 }
 
-// queueOf finds or makes the queue of src.
-func (t *Tracker) queueOf(src netip.Addr) *queue {
-	if q := t.queues[src]; q != nil {
-		return q
+// remember puts the packet into the ring and gives what counts of its source, or nil if it is there already.
+func (t *Tracker) remember(p packet.Packet, now time.Time) *recent {
+	if t.began.IsZero() {
+		t.began = now
 	}
-	if len(t.queues) >= t.options.MaxQueues {
-		t.drop(t.idle.next)
-		t.stats.Evicted++
-	}
-	q := t.free
-	if q == nil {
-		q = new(queue)
+	r, age := t.ring, now.Sub(t.began)
+	n := try{source: r.sourceOf(p.Src), touched: age, pair: pair(p.SrcPort)<<16 | pair(p.DstPort)}
+	hash := r.hash(n.source)
+	head := r.head(hash)
+	link := r.find(head, n.source)
+	v := &t.single
+	if last := *link; r.live(last) && age-r.at(last).touched <= t.options.Timeout {
+		v = t.busy.of(r, n.source, hash, last)
+		n.touched = max(age, r.at(last).touched)
+		r.at(last).touched = n.touched
+		if p.SrcPort != 0 && v.seen(r, n.pair) {
+			return nil
+		}
+		n.before = r.last + 1 - last
 	} else {
-		t.free = q.next
+		v.forget() // a new source needs no place among the busy ones
 	}
-	q.reset(src)
-	t.queues[src] = q
-	return q
+	t.makeRoom(age)
+	r.push(n, head, link)
+	v.push(n.pair, r.last)
+	return v
 }
 
-// expire drops the queues that have stood still for too long.
-func (t *Tracker) expire(age time.Duration) {
-	for q := t.idle.next; q != &t.idle && age-q.touched > t.options.Timeout; q = t.idle.next {
-		t.drop(q)
-		t.stats.Expired++
+// makeRoom counts the try that the next one will overwrite.
+func (t *Tracker) makeRoom(age time.Duration) {
+	if t.stats.Packets < len(t.ring.tries) {
+		t.stats.Packets++
+		return
 	}
-}
-
-func (t *Tracker) drop(q *queue) {
-	q.unlink()
-	delete(t.queues, q.src)
-	q.next, t.free = t.free, q
+	if age-t.ring.at(t.ring.last+1).touched <= t.options.Timeout {
+		t.stats.Overwritten++
+	}
 }

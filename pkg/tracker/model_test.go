@@ -1,0 +1,113 @@
+package tracker
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/portknock/knock/pkg/packet"
+)
+
+// model is a Tracker for one who reads: one list of all tries, looked through from end to end.
+type model struct {
+	o     Options
+	match Match
+	tries []modelTry // the newest last
+}
+
+type modelTry struct {
+	src       netip.Addr
+	ports     [2]uint16
+	touched   time.Time
+	anew      bool // those of its source before it do not count
+	endsKnock bool
+}
+
+// of gives the places of what counts of src, the newest first.
+func (m *model) of(src netip.Addr) (places []int) {
+	for i := len(m.tries) - 1; i >= 0; i-- {
+		if m.tries[i].src != src {
+			continue
+		}
+		places = append(places, i)
+		if m.tries[i].anew {
+			break
+		}
+	}
+	return places
+}
+
+func (m *model) observe(p packet.Packet, now time.Time) Verdict {
+	if !p.IsSYN() || p.DstPort < m.o.Low || p.DstPort > m.o.High {
+		return Ignored
+	}
+	n := modelTry{src: p.Src, ports: [2]uint16{p.SrcPort, p.DstPort}, touched: now, anew: true}
+	if places := m.of(p.Src); len(places) > 0 {
+		last := &m.tries[places[0]]
+		if now.Sub(last.touched) <= m.o.Timeout {
+			n.anew = false
+			if last.touched.Before(now) {
+				last.touched = now
+			}
+			n.touched = last.touched
+			seen := func(i int) bool { return p.SrcPort != 0 && m.tries[i].ports == n.ports }
+			if slices.ContainsFunc(places[:min(len(places), seenMax)], seen) {
+				return Duplicate
+			}
+		}
+	}
+	m.tries = append(m.tries, n)
+	m.tries = m.tries[max(0, len(m.tries)-m.o.MaxPackets):]
+	var ports []uint16
+	for _, i := range m.of(p.Src) {
+		if m.tries[i].endsKnock || len(ports) == m.o.Length {
+			break
+		}
+		ports = append(ports, m.tries[i].ports[1])
+	}
+	if len(ports) < m.o.Length {
+		return Queued
+	}
+	slices.Reverse(ports)
+	if !m.match(p.Src, ports) {
+		return Failed
+	}
+	m.tries[len(m.tries)-1].endsKnock = true
+	return Knock
+}
+
+// Any traffic gives the verdicts that the model gives, also while the numbers of the tries come round. Each four bytes
+// are a packet: source, source port, destination port, seconds since the last, or before it.
+func FuzzObserve(f *testing.F) {
+	f.Add([]byte{1, 1, 0, 0, 1, 2, 1, 0, 1, 3, 2, 0}, uint8(2), uint8(2))
+	f.Add([]byte{1, 1, 0, 0, 2, 2, 1, 0, 1, 1, 0, 0, 1, 4, 1, 61}, uint8(1), uint8(1))
+	random := make([]byte, 1200)
+	for i := range random {
+		random[i] = byte(i*i*7 + i>>3)
+	}
+	f.Add(random, uint8(2), uint8(7))
+	f.Add(random, uint8(1), uint8(3))
+	f.Fuzz(func(t *testing.T, traffic []byte, length, size uint8) {
+		o := Options{Length: int(length%24) + 1, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 2 << (size % 8)}
+		match := func(_ netip.Addr, ports []uint16) bool { return ports[0]%4 == 1 && ports[len(ports)-1]%2 == 0 }
+		tr, m, now := New(o, match), &model{o: o, match: match}, start
+		tr.ring.last = math.MaxUint32 - uint32(3*o.MaxPackets)
+		for i := 0; i+4 <= len(traffic); i += 4 {
+			b := traffic[i : i+4]
+			p := syn(netip.AddrFrom4([4]byte{192, 0, 2, b[0] % 8}), uint16(b[1]), 743+uint16(b[2]))
+			if b[0] >= 250 {
+				p.Flags |= packet.ACK
+			}
+			now = now.Add(time.Duration(int8(b[3])) * time.Second)
+			got, want := tr.Observe(p, now), m.observe(p, now)
+			if got != want {
+				t.Fatalf("packet %d, %+v: verdict %d, want %d", i/4, p, got, want)
+			}
+			if packets := tr.Stats().Packets; packets != len(m.tries) {
+				t.Fatalf("packet %d: %d remembered, want %d", i/4, packets, len(m.tries))
+			}
+		}
+	})
+}
