@@ -27,6 +27,7 @@ var imports = map[string][]string{
 		"pkg/config", "pkg/firewall", "pkg/knock", "pkg/lease", "pkg/packet", "pkg/source", "pkg/tracker", "pkg/ui",
 	},
 	"pkg/firewall": nil,
+	"pkg/guess":    nil,
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"pkg/firewall"},
 	"pkg/packet":   nil,
