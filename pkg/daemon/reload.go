@@ -2,14 +2,22 @@ package daemon
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
 )
 
-// Reload puts the configuration that load gives in place of the one in force. If there is an error, or what it asks for
-// cannot be had, the old one stays and the error is logged. Open ports stay open, whatever the new one allows.
-func (d *Daemon) Reload(load func() (*config.Daemon, error)) {
+// ReloadOn puts, at each signal, the configuration that load gives in place of the one in force. If there is an error,
+// or what it asks for cannot be had, the old one stays and the error is logged. Open ports stay open, whatever the new
+// one allows.
+func (d *Daemon) ReloadOn(signals <-chan os.Signal, load func() (*config.Daemon, error)) {
+	for range signals {
+		d.reload(load)
+	}
+}
+
+func (d *Daemon) reload(load func() (*config.Daemon, error)) {
 	d.alive.Reloading()
 	defer d.alive.Ready("watching")
 	c, err := load()

@@ -25,7 +25,7 @@ func TestClockSteps(t *testing.T) {
 					inHouse(t, func(h *house) {
 						h.open(ip1, 600)
 						h.at(100)
-						h.set = set
+						h.set.Store(int64(set))
 						h.at(110) // noticed at the next tick
 						if got := h.events.String(); !strings.Contains(got, "note the clock was set: ") {
 							t.Errorf("got events %q, want the step told", got)
@@ -66,7 +66,7 @@ func TestClockStepsWithNobodyThere(t *testing.T) {
 				h.at(100)
 				h.kill()
 				h.at(200)
-				h.set = tt.set
+				h.set.Store(int64(tt.set))
 				h.start()
 				if tt.end > 200 {
 					h.at(tt.end - 1)
@@ -85,8 +85,8 @@ func TestSuspend(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.open(ip1, 600)
 		h.at(100)
-		h.boot += time.Hour
-		h.set += time.Hour
+		h.boot.Add(int64(time.Hour))
+		h.set.Add(int64(time.Hour))
 		h.at(110)
 		h.rules("chain\n")
 		h.leases()
@@ -100,9 +100,9 @@ func TestDrift(t *testing.T) {
 		h.open(ip1, 6000)
 		for at := 100.0; at < 1000; at += 100 {
 			h.at(at)
-			h.set += 100 * time.Millisecond
+			h.set.Add(int64(100 * time.Millisecond))
 			if at == 500 {
-				h.set -= 450 * time.Millisecond // somebody's NTP
+				h.set.Add(-int64(450 * time.Millisecond)) // somebody's NTP
 			}
 		}
 		h.rules("chain\naccept 192.0.2.1 22/tcp until 6000\n")

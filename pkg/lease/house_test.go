@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,8 +36,8 @@ type house struct {
 	fake    *firewall.Fake
 	options Options
 	begin   time.Time
-	set     time.Duration // by how much the wall clock was set
-	boot    time.Duration // what the boot clock had at the begin
+	set     atomic.Int64 // nanoseconds by which the wall clock was set
+	boot    atomic.Int64 // nanoseconds that the boot clock had at the begin
 	bootID  string
 	events  strings.Builder
 	cancel  context.CancelFunc
@@ -55,7 +56,8 @@ func inHouse(t *testing.T, test func(*house)) {
 }
 
 func newHouse(t *testing.T) *house {
-	h := &house{t: t, fake: firewall.NewFake(), begin: time.Now(), boot: 100 * time.Second, bootID: "first"}
+	h := &house{t: t, fake: firewall.NewFake(), begin: time.Now(), bootID: "first"}
+	h.boot.Store(int64(100 * time.Second))
 	h.options = Options{
 		Journal: filepath.Join(t.TempDir(), "leases"),
 		Report:  h.report,
@@ -70,7 +72,7 @@ func newHouse(t *testing.T) *house {
 		},
 		Clock: func() Instant {
 			up := time.Since(h.begin)
-			return Instant{Wall: h.begin.Add(up + h.set), Boot: h.boot + up}
+			return Instant{Wall: h.begin.Add(up + time.Duration(h.set.Load())), Boot: time.Duration(h.boot.Load()) + up}
 		},
 	}
 	return h
@@ -94,7 +96,7 @@ func (h *house) start() {
 // reboot loses the firewall and the boot's clock.
 func (h *house) reboot() {
 	h.bootID += "+"
-	h.boot = 10*time.Second - time.Since(h.begin)
+	h.boot.Store(int64(10*time.Second - time.Since(h.begin)))
 	h.fake.Flush()
 }
 

@@ -145,33 +145,36 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// TestBounds has Managers that were asked for as much as they take, and do not run.
 func TestBounds(t *testing.T) {
-	inHouse(t, func(h *house) {
-		address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
-		h.update(func() { // as if asked for: to open so many takes the Fake minutes
-			for i := range MaxBans {
-				h.entries[banOf(address(i))] = &entry{request: request{open: true, end: time.Hour, silent: true}}
-			}
-		})
-		if err := h.Ban(ip1, time.Hour, true); !errors.Is(err, ErrFull) {
-			t.Errorf("one ban more: got error %v, want ErrFull", err)
+	t.Parallel()
+	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	m := New(firewall.NewFake(), Options{})
+	for i := range MaxBans {
+		if err := m.Ban(address(i), time.Hour, i%2 == 0); err != nil {
+			t.Fatal(err)
 		}
-		h.must(h.Ban(address(0), time.Hour, false)) // one of them anew is none more
-		h.open(ip1, 60)
-		h.update(func() {
-			for i := range MaxLeases - len(h.entries) {
-				h.entries[firewall.Rule{Src: address(i), Port: 22}] = &entry{request: request{open: true}}
-			}
-		})
-		if err := h.Open(ip2, 22, 0); !errors.Is(err, ErrFull) {
-			t.Errorf("one lease more: got error %v, want ErrFull", err)
+	}
+	if err := m.Ban(ip1, time.Hour, true); !errors.Is(err, ErrFull) {
+		t.Errorf("one ban more: got error %v, want ErrFull", err)
+	}
+	if err := m.Ban(address(0), time.Hour, false); err != nil {
+		t.Errorf("one of them anew is none more: %v", err)
+	}
+	for i := range MaxLeases - MaxBans {
+		if err := m.Open(address(i), 22, 0); err != nil {
+			t.Fatal(err)
 		}
-		if err := h.Close(ip2, 22); !errors.Is(err, ErrFull) {
-			t.Errorf("one more to close: got error %v, want ErrFull", err)
-		}
-		h.must(h.Close(ip1, 22)) // what is held can always be closed
-		h.update(func() { clear(h.entries) })
-	})
+	}
+	if err := m.Open(ip2, 22, 0); !errors.Is(err, ErrFull) {
+		t.Errorf("one lease more: got error %v, want ErrFull", err)
+	}
+	if err := m.Close(ip2, 22); !errors.Is(err, ErrFull) {
+		t.Errorf("one more to close: got error %v, want ErrFull", err)
+	}
+	if err := m.Close(address(1), 22); err != nil {
+		t.Errorf("what is held can always be closed: %v", err)
+	}
 }
 
 func TestBans(t *testing.T) {

@@ -112,7 +112,7 @@ func TestOtherBoots(t *testing.T) {
 				h.kill()
 				h.reboot()
 				h.at(200)
-				h.set = tt.set
+				h.set.Store(int64(tt.set))
 				h.start()
 				if tt.left == 0 {
 					h.rules("chain\n")

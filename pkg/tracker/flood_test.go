@@ -22,6 +22,10 @@ var floods = map[string]func(n uint32) packet.Packet{
 	"1000 sources": func(n uint32) packet.Packet {
 		return syn(tenDot(n*2654435761>>8%1000), 1+uint16(n/256%65535), 745+uint16(n%256))
 	},
+	// More than are kept at hand, and each with a past.
+	"20000 sources": func(n uint32) packet.Packet {
+		return syn(tenDot(n%20000), 1+uint16(n/256%65535), 745+uint16(n%256))
+	},
 	"new sources": func(n uint32) packet.Packet {
 		return syn(tenDot(n), 1, 745+uint16(n%256))
 	},
@@ -92,8 +96,9 @@ func TestOverwritten(t *testing.T) {
 	}
 }
 
-// No chain becomes longer than chance has it, whatever a flood looks like: foreign tries do not hold a search up.
-func TestChainsStayShort(t *testing.T) {
+// No chain becomes longer than chance has it, whatever a flood looks like: foreign tries do not hold a search up. And no
+// number becomes so old that it could come round.
+func TestBuckets(t *testing.T) {
 	t.Parallel()
 	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +110,15 @@ func TestChainsStayShort(t *testing.T) {
 				tr.Observe(flood(n), start)
 			}
 			r := tr.ring
+			for i := range r.tries {
+				if age := r.last - r.tries[i].next; int(age) > 2*len(r.tries) {
+					t.Fatalf("try %d has a number of %d tries ago: it will be taken for a new one", i, age)
+				}
+			}
 			for bucket := range r.heads {
+				if age := r.last - r.heads[bucket]; int(age) > 2*len(r.tries) {
+					t.Fatalf("bucket %d has a number of %d tries ago: it will be taken for a new one", bucket, age)
+				}
 				length := 0
 				for n := r.heads[bucket]; r.live(n); n = r.at(n).next {
 					length++

@@ -1,7 +1,9 @@
 package tracker
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -78,6 +80,36 @@ func (m *model) observe(p packet.Packet, now time.Time) Verdict {
 	return Knock
 }
 
+// Traffic of some busy sources gives the verdicts that the model gives, whether they are kept at hand or not.
+func TestBusySources(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{1, 3, 8, 24} {
+		for _, places := range []int{1, 64} {
+			t.Run(fmt.Sprintf("%d ports, %d places", length, places), func(t *testing.T) {
+				t.Parallel()
+				o := Options{Length: length, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 1 << 10}
+				match := func(_ netip.Addr, ports []uint16) bool { return (ports[0]+ports[length-1])%16 == 0 }
+				tr, m, now := New(o, match), &model{o: o, match: match}, start
+				tr.busy = make(busy, places)
+				random := rand.New(rand.NewPCG(1, 2))
+				for i := range 10_000 {
+					p := syn(tenDot(random.Uint32N(12)), uint16(random.Uint32N(10)), 745+uint16(random.Uint32N(16)))
+					now = now.Add(time.Duration(random.Uint32N(3)) * time.Second)
+					if random.Uint32N(1000) == 0 {
+						now = now.Add(50 * time.Second)
+					}
+					if got, want := tr.Observe(p, now), m.observe(p, now); got != want {
+						t.Fatalf("packet %d, %+v: verdict %d, want %d", i, p, got, want)
+					}
+				}
+				if s := tr.Stats(); s.Knocks < 10 || s.Duplicates < 1000 || s.Failed < 1000 && length > 1 {
+					t.Errorf("little has happened: %+v", s)
+				}
+			})
+		}
+	}
+}
+
 // Any traffic gives the verdicts that the model gives, also while the numbers of the tries come round. Each four bytes
 // are a packet: source, source port, destination port, seconds since the last, or before it.
 func FuzzObserve(f *testing.F) {
@@ -93,6 +125,7 @@ func FuzzObserve(f *testing.F) {
 		o := Options{Length: int(length%24) + 1, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 2 << (size % 8)}
 		match := func(_ netip.Addr, ports []uint16) bool { return ports[0]%4 == 1 && ports[len(ports)-1]%2 == 0 }
 		tr, m, now := New(o, match), &model{o: o, match: match}, start
+		tr.busy = make(busy, 1) // the sources are more than are kept at hand
 		tr.ring.last = math.MaxUint32 - uint32(3*o.MaxPackets)
 		for i := 0; i+4 <= len(traffic); i += 4 {
 			b := traffic[i : i+4]

@@ -87,19 +87,22 @@ func (r *ring) earlier(n uint32) (uint32, bool) {
 // push puts t into the place of the oldest try. Head is that of its bucket, link what find gave for it.
 func (r *ring) push(t try, head, link *uint32) {
 	if r.live(*link) {
-		*link = r.at(*link).next // t takes its place
+		*link = r.fresh(r.at(*link).next) // t takes its place
 	}
 	r.last++
-	t.next = *head
+	t.next = r.fresh(*head)
 	*head = r.last
 	*r.at(r.last) = t
-	r.forget()
+	// One head is looked after, each time another one.
+	next := &r.heads[int(r.last)&(len(r.heads)-1)]
+	*next = r.fresh(*next)
 }
 
-// forget looks after one head, each time another one: a number that is left alone until the numbers have come round,
-// after 2^32 tries, would be taken for a new one. Those in tries are written anew often enough.
-func (r *ring) forget() {
-	if head := &r.heads[int(r.last)&(len(r.heads)-1)]; !r.live(*head) {
-		*head = r.last - uint32(len(r.tries))
+// fresh gives n or, in place of a number that is too old, one that has only just become so. Numbers come round after
+// 2^32 tries: one that was handed on, or left alone, for so long would be of a new try.
+func (r *ring) fresh(n uint32) uint32 {
+	if r.live(n) {
+		return n
 	}
+	return r.last - uint32(len(r.tries))
 }
