@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,9 +37,31 @@ func (l lock) sign() error {
 	return nil
 }
 
-// lockFile locks the file at path, which is made if need be. It is an error if another process has it.
-// Nobody else may read the file: whoever can may lock it too, and keep the next daemon from starting.
+// lockPatience is how long a lock is waited for: the children of a daemon that was killed may hold it for a moment, if
+// they were just about to become an iptables.
+const lockPatience = 2 * time.Second
+
+// heldError is a lock that another process has.
+type heldError struct{ path, holder string }
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("another knockdaemon%s holds %q", e.holder, e.path)
+}
+
+// lockFile locks the file at path, which is made if need be. It is a heldError if another process has it, and stays to
+// have it.
 func lockFile(path string) (lock, error) {
+	for began := time.Now(); ; time.Sleep(lockPatience / 40) {
+		l, err := tryLock(path)
+		if held := (*heldError)(nil); !errors.As(err, &held) || time.Since(began) >= lockPatience {
+			return l, err
+		}
+	}
+}
+
+// tryLock is lockFile without patience. Nobody else may read the file: whoever can may lock it too, and keep the next
+// daemon from starting.
+func tryLock(path string) (lock, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 		if err == nil {
@@ -50,7 +73,7 @@ func lockFile(path string) (lock, error) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			defer f.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return lock{}, fmt.Errorf("another knockdaemon%s holds %q", holder(f), path)
+				return lock{}, &heldError{path, holder(f)}
 			}
 			return lock{}, fmt.Errorf("failed to lock %q: %w", path, err)
 		}

@@ -27,7 +27,7 @@ func TestClockSteps(t *testing.T) {
 						h.at(100)
 						h.set.Store(int64(set))
 						h.at(110) // noticed at the next tick
-						if got := h.events.String(); !strings.Contains(got, "note the clock was set: ") {
+						if got := h.told(); !strings.Contains(got, "note the clock was set: ") {
 							t.Errorf("got events %q, want the step told", got)
 						}
 						shown := map[bool]string{true: "4200", false: "-3000"}[set > 0]

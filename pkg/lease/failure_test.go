@@ -139,7 +139,7 @@ func TestReconcile(t *testing.T) {
 				h.open(ip1, 600)
 				h.open(ip2, 0)
 				h.at(31) // the first look has been
-				h.events.Reset()
+				h.told()
 				tt.fault(h)
 				h.at(61)
 				got := strings.Split(h.fake.Dump(), "\n")
@@ -177,7 +177,7 @@ func TestBrokenForALongTime(t *testing.T) {
 		h.at(131)
 		h.rules("chain\naccept 192.0.2.2 22/tcp until 610\n")
 		h.leases("192.0.2.2 22/tcp 610s")
-		if got := h.events.String(); !strings.Contains(got, " opened 192.0.2.2 22/tcp until 610s\n") ||
+		if got := h.told(); !strings.Contains(got, " opened 192.0.2.2 22/tcp until 610s\n") ||
 			!strings.Contains(got, " expired 192.0.2.1 22/tcp\n") || !strings.Contains(got, " note the firewall works again\n") {
 			t.Errorf("got events %q, want all of them told", got)
 		}
@@ -328,7 +328,7 @@ func TestUnwritableJournal(t *testing.T) {
 		h.open(ip1, 600)
 		h.open(ip2, 0)
 		h.at(1)
-		h.events.Reset()
+		h.told()
 		h.must(os.Remove(path))
 		h.must(os.MkdirAll(filepath.Join(path, "in the way"), 0o700))
 		h.open(ip1, 900) // refused: it keeps its end
@@ -337,7 +337,7 @@ func TestUnwritableJournal(t *testing.T) {
 		h.at(29)
 		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
 		h.leases("192.0.2.1 22/tcp 600s")
-		got := h.events.String()
+		got := h.told()
 		for _, want := range []string{
 			"note the journal cannot be written: no port is opened until it can: ",
 			"refused 192.0.2.1 22/tcp: ", "refused 192.0.2.2 80/tcp: ", "closed 192.0.2.2 22/tcp\n",
@@ -352,7 +352,7 @@ func TestUnwritableJournal(t *testing.T) {
 		h.kill()
 		h.start()
 		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
-		if got := h.events.String(); !strings.Contains(got, "30s note the journal can be written again\n") {
+		if got := h.told(); !strings.Contains(got, "30s note the journal can be written again\n") {
 			t.Errorf("got events %q, want it told", got)
 		}
 	})

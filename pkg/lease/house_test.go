@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,7 +40,8 @@ type house struct {
 	set     atomic.Int64 // nanoseconds by which the wall clock was set
 	boot    atomic.Int64 // nanoseconds that the boot clock had at the begin
 	bootID  string
-	events  strings.Builder
+	mu      sync.Mutex
+	events  strings.Builder // guarded by mu
 	cancel  context.CancelFunc
 	done    chan error
 }
@@ -113,6 +115,8 @@ func (h *house) kill() {
 }
 
 func (h *house) say(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	fmt.Fprintf(&h.events, "%.0fs ", time.Since(h.begin).Seconds())
 	fmt.Fprintf(&h.events, format+"\n", args...)
 }
@@ -172,14 +176,21 @@ func (h *house) rules(want string) {
 	}
 }
 
+// told gives all events since the last look.
+func (h *house) told() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.events.Reset()
+	return h.events.String()
+}
+
 // reported compares all events since the last look with a literal, one a line.
 func (h *house) reported(want ...string) {
 	h.t.Helper()
 	var got []string
-	if text := h.events.String(); text != "" {
+	if text := h.told(); text != "" {
 		got = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
-	h.events.Reset()
 	if diff := cmp.Diff(want, got); diff != "" {
 		h.t.Errorf("events (-want +got):\n%s", diff)
 	}

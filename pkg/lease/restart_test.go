@@ -162,7 +162,7 @@ func TestBrokenJournals(t *testing.T) {
 				if got, err := os.ReadFile(h.options.Journal + ".broken"); err != nil || string(got) != content {
 					t.Errorf("set aside: got %q, %v; want all of it", got, err)
 				}
-				if got := h.events.String(); !strings.HasPrefix(got, `0s note the journal "DIR/leases" cannot be used and is now "DIR/leases.broken": no port is open: `) {
+				if got := h.told(); !strings.HasPrefix(got, `0s note the journal "DIR/leases" cannot be used and is now "DIR/leases.broken": no port is open: `) {
 					t.Errorf("got events %q, want one that says what became of it", got)
 				}
 				h.open(ip2, 0) // and all goes on
