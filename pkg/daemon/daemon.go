@@ -94,11 +94,15 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return hintAtRights(err)
 	}
 	defer locks.release()
-	if d.blocks, err = openBlocks(c, d.log); err != nil {
+	blocks, err := openBlocks(c, d.log)
+	if err != nil {
 		return err
 	}
-	defer func() { d.blocks.close() }()
+	d.mu.Lock()
+	d.blocks = blocks
 	d.remember(d.setup)
+	d.mu.Unlock()
+	defer d.forget()
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
@@ -124,6 +128,13 @@ func (d *Daemon) remember(s *setup) {
 	if d.blocks.book != nil {
 		s.pipeline.blocks = d.blocks
 	}
+}
+
+// forget closes that memory.
+func (d *Daemon) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.blocks.close()
 }
 
 func hintAtRights(err error) error {

@@ -15,6 +15,8 @@ import (
 // in what the time is and in what is done with a decision.
 type pipeline struct {
 	tracker *tracker.Tracker
+	options tracker.Options
+	asked   *matcher // by the tracker
 	codec   *knock.Codec
 	allow   config.Allow
 	blocks  judge
@@ -36,12 +38,27 @@ func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{codec: codec, allow: c.Allow, blocks: newSeenBlocks(c.Knock.Header), decide: decide}
 	low, high := codec.Ports()
-	p.tracker = tracker.New(tracker.Options{
+	p := &pipeline{codec: codec, allow: c.Allow, blocks: newSeenBlocks(c.Knock.Header), decide: decide, options: tracker.Options{
 		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxPackets: c.MaxPackets,
-	}, p.match)
+	}}
+	p.asked = new(matcher)
+	p.tracker = tracker.New(p.options, p.asked.match)
+	p.asked.pipeline = p
 	return p, nil
+}
+
+// A matcher is what a tracker asks: the pipeline that it serves now.
+type matcher struct{ pipeline *pipeline }
+
+func (m *matcher) match(src netip.Addr, ports []uint16) bool { return m.pipeline.match(src, ports) }
+
+// succeed lets p go on with what the tracker of old remembers, unless p needs another kind of tracker.
+func (p *pipeline) succeed(old *pipeline) {
+	if p.options == old.options {
+		p.tracker, p.asked = old.tracker, old.asked
+		p.asked.pipeline = p
+	}
 }
 
 // newDecoder makes a decoder of the log's lines. Times since boot count from boot.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"os"
 	"strings"
 
@@ -18,6 +17,9 @@ func (d *Daemon) ReloadOn(signals <-chan os.Signal, load func() (*config.Daemon,
 }
 
 func (d *Daemon) reload(load func() (*config.Daemon, error)) {
+	if !d.hasStarted() {
+		return // it has just read the configuration
+	}
 	d.alive.Reloading()
 	defer d.alive.Ready("watching")
 	c, err := load()
@@ -31,6 +33,12 @@ func (d *Daemon) reload(load func() (*config.Daemon, error)) {
 	d.log.Info("configuration reloaded")
 }
 
+func (d *Daemon) hasStarted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.blocks != nil
+}
+
 func (d *Daemon) exchange(c *config.Daemon) error {
 	next, err := d.newSetup(c)
 	if err != nil {
@@ -38,9 +46,6 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.blocks == nil {
-		return errors.New("the daemon has not started yet")
-	}
 	old := d.setup.config
 	if names := needRestart(old, c); names != nil {
 		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
@@ -49,6 +54,7 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	if err := d.exchangeBlocks(c); err != nil {
 		return err
 	}
+	next.pipeline.succeed(d.setup.pipeline)
 	d.remember(next)
 	d.setup = next
 	configureLog(d.log, c)
