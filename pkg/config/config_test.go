@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -375,6 +376,24 @@ func TestKeyOnTheCommandLineIsWarnedOf(t *testing.T) {
 }
 
 // Whatever a file holds, what is accepted are names that exist, each once, and no error repeats a line's value.
+func FuzzReadKey(f *testing.F) {
+	for _, key := range []string{"", "\n", "a long passphrase\n", "two\nlines\n\n", "\x00\xff", strings.Repeat("k", maxKey) + "\n", strings.Repeat("k", maxKey+2)} {
+		f.Add([]byte(key))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		key, err := readKey(bytes.NewReader(file))
+		if err != nil {
+			if key != nil || len(file) > 1 && len(file) <= maxKey {
+				t.Fatalf("%q of %d bytes: got %v", key, len(file), err)
+			}
+			return
+		}
+		if rest := strings.TrimPrefix(string(file), string(key)); rest != "" && rest != "\n" || len(key) == 0 || len(key) > maxKey {
+			t.Fatalf("got a key of %d bytes of a file of %d, and %q is left", len(key), len(file), rest)
+		}
+	})
+}
+
 func FuzzParseFile(f *testing.F) {
 	f.Add("log = a\n#\nkey = b\n")
 	f.Add("log\r\n[x]\n=\n")

@@ -87,16 +87,25 @@ func (s *secret) readKeyFile() ([]byte, error) {
 	if err := s.checkMode(f, "it is the key file"); err != nil {
 		return nil, err
 	}
-	key, err := io.ReadAll(io.LimitReader(f, maxKey+2))
+	key, err := readKey(f)
 	if err != nil {
-		return nil, fmt.Errorf("failed to read the key file: %w", err)
+		return nil, fmt.Errorf("the key file %q %w", s.file, err)
+	}
+	return key, nil
+}
+
+// readKey gives a key without its one trailing newline. An error goes on where "the key file" began.
+func readKey(r io.Reader) ([]byte, error) {
+	key, err := io.ReadAll(io.LimitReader(r, maxKey+2))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	key = bytes.TrimSuffix(key, []byte("\n"))
 	switch {
 	case len(key) == 0:
-		return nil, fmt.Errorf("the key file %q is empty", s.file)
+		return nil, errors.New("is empty")
 	case len(key) > maxKey:
-		return nil, fmt.Errorf("the key file %q holds more than %d bytes", s.file, maxKey)
+		return nil, fmt.Errorf("holds more than %d bytes", maxKey)
 	}
 	return key, nil
 }

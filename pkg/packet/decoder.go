@@ -72,8 +72,10 @@ func NewDecoder(o Options) (*Decoder, error) {
 		return d, nil
 	}
 	var err error
-	d.custom, err = newCustom(o.Regexp)
-	return d, err
+	if d.custom, err = newCustom(o.Regexp); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Decode gives the packet that line, without its newline, is about, or ErrNotOurs or ErrMalformed. A stamp

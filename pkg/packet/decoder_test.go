@@ -306,6 +306,31 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzRegexp has formats of an administrator's, however strange, read lines of
+// strangers.
+func FuzzRegexp(f *testing.F) {
+	f.Add(`.*SRC=(?P<src>\S+) .*PROTO=(?P<proto>\S+) SPT=(?P<spt>\d+) DPT=(?P<dpt>\d+)`, []byte("SRC=192.0.2.1 PROTO=TCP SPT=1 DPT=2"))
+	f.Add(`(?P<src>.*) (?P<dpt>.*)`, []byte("::1%eth0 65536"))
+	f.Add(`(?P<src>[0-9.]+)(?P<spt>x)?(?P<dpt>\d+)|(?P<src>a)`, []byte("1.2.3.45"))
+	f.Add(`(?P<dpt>`, []byte(""))
+	f.Fuzz(func(t *testing.T, expression string, line []byte) {
+		d, err := NewDecoder(Options{Regexp: expression})
+		if err != nil {
+			if d != nil {
+				t.Fatal("a decoder and an error")
+			}
+			return
+		}
+		p, err := d.Decode(line, testNow)
+		if err != nil && p != (Packet{}) {
+			t.Fatalf("half a packet %+v", p)
+		}
+		if err == nil && (!p.Src.IsValid() || p.Src.Zone() != "") {
+			t.Fatalf("%+v without a source", p)
+		}
+	})
+}
+
 func BenchmarkDecode(b *testing.B) {
 	d, line := mustDecoder(b, Options{Prefix: "DENY "}), []byte("Nov 20 20:08:33 gate kernel: [ 1217.785741] DENY "+netfilterLine)
 	b.SetBytes(int64(len(line)))
