@@ -53,7 +53,21 @@ func (m *Manager) look() Instant {
 	}
 	m.base = now
 	m.unsaved = true
+	m.believe(now)
 	m.sync.due = now.Boot
 	m.note("the clock was set: the ends of open ports were moved with it, by "+stepped.Round(time.Second).String(), nil)
 	return now
+}
+
+// believe ends what was restored in another boot where the wall clock says, now
+// that it was set: until then it may have been too slow for anybody to tell how
+// long the machine was off.
+func (m *Manager) believe(now Instant) {
+	m.update(func() {
+		for _, e := range m.entries {
+			if !e.until.IsZero() && e.open {
+				e.end = max(1, min(e.end, now.Boot+e.until.Sub(now.Wall)))
+			}
+		}
+	})
 }

@@ -46,6 +46,9 @@ const (
 	stopLimit = 20 * time.Second
 	stopRetry = 15 * time.Second
 
+	// fewTasks is how many changes of the firewall are made one by one.
+	fewTasks = 4
+
 	// changeEvery is how often one rule changes at most: whoever has recorded
 	// a knock can repeat it as fast as he likes.
 	changeEvery = 500 * time.Millisecond
@@ -84,6 +87,9 @@ type Options struct {
 	// Journal is the path of the journal, in a directory that is there; empty:
 	// leases end with the process.
 	Journal string
+	// NoDrops makes each ban one that the firewall is not told of: there is no
+	// place in it for a rule that drops.
+	NoDrops bool
 	// Keep leaves the rules in the firewall at the end of Run. Otherwise they
 	// are taken out until the next Start restores them.
 	Keep bool
@@ -107,7 +113,7 @@ type Lease struct {
 	Closing bool      // it has ended, but the rule could not be taken out yet
 }
 
-// Bans that the firewall knows nothing of have the same Rule as the others.
+// banOf is the rule of a ban, also of one that the firewall is not told of.
 func banOf(src netip.Addr) firewall.Rule {
 	return firewall.Rule{Src: src, Action: firewall.Drop}
 }

@@ -3,9 +3,13 @@ package lease
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +86,7 @@ func TestFailingDeleteBacksOff(t *testing.T) {
 		h.rules("chain\n")
 		h.leases()
 		h.reported("0s opened 192.0.2.1 22/tcp until 60s",
-			"30s note failed to compare the firewall with the open ports, trying again: broken",
+			"0s note failed to compare the firewall with the open ports, trying again: broken",
 			"60s close failed 192.0.2.1 22/tcp: broken", "181s expired 192.0.2.1 22/tcp")
 	})
 }
@@ -356,4 +360,198 @@ func TestUnwritableJournal(t *testing.T) {
 			t.Errorf("got events %q, want it told", got)
 		}
 	})
+}
+
+// TestRefusedStaysRefused has a disk that fails when the journal is in place: what
+// was refused must not be in it for the next start to open.
+func TestRefusedStaysRefused(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	inHouseOf(t, func(h *house) {
+		h.write = func(path string, r record) error {
+			err := writeJournal(path, r)
+			if broken.Load() {
+				err = errors.Join(err, errBroken)
+			}
+			return err
+		}
+	}, func(h *house) {
+		broken.Store(true)
+		h.open(ip1, 0)
+		broken.Store(false)
+		h.at(31)
+		h.kill()
+		h.start()
+		h.rules("chain\n")
+		h.leases()
+		if got := h.told(); !strings.Contains(got, "0s refused 192.0.2.1 22/tcp: ") {
+			t.Errorf("got events %q, want it refused", got)
+		}
+	})
+}
+
+// TestRefusalsAreFew: who repeats a knock on a full disk does not fill it with the
+// news of that.
+func TestRefusalsAreFew(t *testing.T) {
+	t.Parallel()
+	var writes atomic.Int64
+	inHouseOf(t, func(h *house) {
+		h.write = func(string, record) error { writes.Add(1); return errBroken }
+	}, func(h *house) {
+		for range 1000 { // in 10 s
+			time.Sleep(10 * time.Millisecond)
+			h.open(ip1, 60)
+		}
+		if told := strings.Count(h.told(), "refused"); told > 21 || writes.Load() > 3*21 {
+			t.Errorf("it was told %d times, and the disk tried %d times; want 2 a second", told, writes.Load())
+		}
+	})
+}
+
+// TestManyAtOnce: whatever is due together is done at one stroke, and a knock does
+// not wait for each of it.
+func TestManyAtOnce(t *testing.T) {
+	inHouse(t, func(h *house) {
+		const many = 1000
+		for i := range many {
+			h.must(h.Ban(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Minute, true))
+		}
+		h.open(ip1, 600)
+		if calls := h.fake.Calls(); len(calls) > 10 {
+			t.Errorf("got %d calls for %d bans and a knock, want a few", len(calls), many)
+		}
+		h.at(59)
+		h.fake.Calls()
+		h.at(61)
+		if calls := h.fake.Calls(); len(calls) > 10 {
+			t.Errorf("got %d calls for the end of %d bans, want a few", len(calls), many)
+		}
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
+		if got := h.told(); strings.Count(got, " opened drop ") != many || strings.Count(got, " expired drop ") != many || strings.Contains(got, "repaired") {
+			t.Errorf("of %d bans %d were opened and %d expired", many, strings.Count(got, " opened drop "), strings.Count(got, " expired drop "))
+		}
+	})
+}
+
+// A mortal firewall ends the goroutine that calls it, as kill -9 ends the daemon:
+// at the call numbered left, before or after its work.
+type mortal struct {
+	*firewall.Fake
+	left  *int
+	after bool
+	died  func()
+}
+
+func (m mortal) call(change func() error) error {
+	*m.left--
+	if *m.left != 0 {
+		return change()
+	}
+	if m.after {
+		_ = change()
+	}
+	m.died()
+	runtime.Goexit()
+	return nil
+}
+
+func (m mortal) Add(ctx context.Context, e firewall.Entry) error {
+	return m.call(func() error { return m.Fake.Add(ctx, e) })
+}
+
+func (m mortal) Delete(ctx context.Context, r firewall.Rule) error {
+	return m.call(func() error { return m.Fake.Delete(ctx, r) })
+}
+
+func (m mortal) Sync(ctx context.Context, want []firewall.Entry) (c firewall.Changes, err error) {
+	err = m.call(func() error { c, err = m.Fake.Sync(ctx, want); return err })
+	return c, err
+}
+
+// TestDeathAtEachStep kills the Manager at each of its steps in turn. After the
+// next start the firewall holds what was asked for last, and never what has ended
+// or was closed before.
+func TestDeathAtEachStep(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		var died atomic.Bool
+		died.Store(true)
+		for n := 2; died.Load(); n++ { // the first call is Start's
+			if n == 100 {
+				t.Fatal("it never comes to an end")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				died.Store(false)
+				left := n
+				h.backend = mortal{h.fake, &left, after, func() { died.Store(true) }}
+				h.start()
+				h.backend = nil
+				steps := []func(){
+					func() { h.open(ip1, 20) },
+					func() { h.open(ip2, 0) },
+					func() { h.close(ip1) },
+					func() { h.open(ip1, 10) },
+					func() { h.must(h.Ban(ip2, time.Minute, true)); synctest.Wait() },
+					func() { h.close(ip2) },
+				}
+				want := []string{
+					"", "one until 20", "one until 20,two", "two", "two,one until 13", "two,one until 13,drop", "one until 13,drop",
+				}
+				done := 0
+				for _, step := range steps {
+					step()
+					if died.Load() {
+						break
+					}
+					done++
+					h.at(float64(done))
+				}
+				for !died.Load() && time.Since(h.begin) < 20*time.Second {
+					h.at(time.Since(h.begin).Seconds() + 1)
+				}
+				if !died.Load() {
+					h.kill()
+				}
+				now := time.Since(h.begin)
+				h.start()
+				allowed := []string{want[done]} // before the step that it died in, or after
+				if done < len(steps) {
+					allowed = append(allowed, want[done+1])
+				}
+				got := held(h.fake.Dump())
+				if now >= 13*time.Second {
+					allowed = []string{"drop"}
+				}
+				if !slices.ContainsFunc(allowed, func(s string) bool { return sameSet(s, got) }) {
+					t.Errorf("died in call %d (its work done: %t), after %d steps: got %q, want one of %q", n, after, done, got, allowed)
+				}
+				h.kill()
+			})
+		}
+	}
+}
+
+// held gives the rules in a dump by the names of the test.
+func held(dump string) string {
+	var names []string
+	for line := range strings.Lines(dump) {
+		switch {
+		case strings.Contains(line, "accept 192.0.2.1 22/tcp until 2000-01-01T00:00:20Z"):
+			names = append(names, "one until 20")
+		case strings.Contains(line, "accept 192.0.2.1 22/tcp until 2000-01-01T00:00:13Z"):
+			names = append(names, "one until 13")
+		case strings.Contains(line, "accept 192.0.2.2 22/tcp\n"):
+			names = append(names, "two")
+		case strings.Contains(line, "drop 192.0.2.2 until"):
+			names = append(names, "drop")
+		case line != "chain\n":
+			names = append(names, line)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func sameSet(a, b string) bool {
+	return slices.Equal(slices.Sorted(strings.SplitSeq(a, ",")), slices.Sorted(strings.SplitSeq(b, ",")))
 }

@@ -40,6 +40,8 @@ type house struct {
 	set     atomic.Int64 // nanoseconds by which the wall clock was set
 	boot    atomic.Int64 // nanoseconds that the boot clock had at the begin
 	bootID  string
+	write   func(string, record) error // in place of writeJournal, if not nil
+	backend firewall.Backend           // in place of fake, if not nil
 	mu      sync.Mutex
 	events  strings.Builder // guarded by mu
 	cancel  context.CancelFunc
@@ -49,8 +51,14 @@ type house struct {
 // inHouse runs test in a bubble, with a Manager that has started and runs.
 func inHouse(t *testing.T, test func(*house)) {
 	t.Parallel()
+	inHouseOf(t, func(*house) {}, test)
+}
+
+// inHouseOf is inHouse with something to be made ready before the start.
+func inHouseOf(t *testing.T, ready, test func(*house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
+		ready(h)
 		h.start()
 		test(h)
 		h.kill()
@@ -83,8 +91,15 @@ func newHouse(t *testing.T) *house {
 // start begins with what the fake and the journal hold.
 func (h *house) start() {
 	h.t.Helper()
-	h.Manager = New(h.fake, h.options)
+	var backend firewall.Backend = h.fake
+	if h.backend != nil {
+		backend = h.backend
+	}
+	h.Manager = New(backend, h.options)
 	h.Manager.boot = h.bootID
+	if h.write != nil {
+		h.Manager.write = h.write
+	}
 	if err := h.Start(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}

@@ -129,16 +129,25 @@ func (s saved) rule() (r firewall.Rule, silent bool) {
 // left is how long s has still to go at now, in the given boot; r holds s. The
 // time since boot tells it if that is the same boot's. After another one the wall
 // clock does, which may be wrong: so never more than there was, and less of it if
-// the clock has not got past the time of saving.
+// the clock cannot be believed.
 func (s saved) left(r record, now Instant, boot string) time.Duration {
 	left := min(s.Until.Sub(now.Wall), s.Left)
 	switch {
-	case boot != "" && boot == r.Boot:
+	case r.of(boot):
 		left = min(left, s.End-now.Boot)
-	case !now.Wall.After(r.Saved):
+	case !r.believable(now, boot):
 		left = min(left, s.Left-2*syncEvery)
 	}
 	return left
+}
+
+// of tells whether r was written in the given boot.
+func (r record) of(boot string) bool { return boot != "" && boot == r.Boot }
+
+// believable tells whether the clocks can say how long ago r was written: not if
+// it was in another boot, and the wall clock has not got as far as it was then.
+func (r record) believable(now Instant, boot string) bool {
+	return r.of(boot) || now.Wall.After(r.Saved)
 }
 
 // readJournal reads the journal at path. One that is not there is empty.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,7 +98,7 @@ func TestClose(t *testing.T) {
 		h.close(ip2)
 		h.rules("chain\n")
 		h.at(29)
-		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.2 22/tcp",
+		h.calls("add 192.0.2.1 22/tcp", "sync", "add 192.0.2.2 22/tcp", "sync",
 			"delete 192.0.2.1 22/tcp", "delete 192.0.2.1 22/tcp", "delete 192.0.2.2 22/tcp")
 		h.reported("0s opened 192.0.2.1 22/tcp until 60s", "0s opened 192.0.2.2 22/tcp",
 			"1s closed 192.0.2.1 22/tcp", "2s closed 192.0.2.2 22/tcp")
@@ -118,8 +119,11 @@ func TestRepeatedKnocksAreCheap(t *testing.T) {
 		h.at(11)
 		h.rules("chain\n") // the last word
 		h.leases()
-		if calls := h.fake.Calls(); len(calls) > 22 {
+		if calls := h.fake.Calls(); len(calls) > 2*22 { // each with a look at the rest
 			t.Errorf("got %d changes of the firewall in 10 s, want 2 a second: %v", len(calls), calls)
+		}
+		if told := strings.Count(h.told(), "\n"); told > 22 {
+			t.Errorf("%d changes were told of, want 2 a second", told)
 		}
 	})
 }
@@ -204,5 +208,65 @@ func TestBans(t *testing.T) {
 		h.reported("0s opened drop 192.0.2.1 until 60s", "0s opened drop 192.0.2.2 until 60s",
 			"1s note leases restored: 2, ended meanwhile: 0",
 			"60s expired drop 192.0.2.1", "60s expired drop 192.0.2.2")
+	})
+}
+
+// TestUnban lets go those who should never have been banned.
+func TestUnban(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.must(h.Ban(ip1, time.Hour, false))
+		h.must(h.Ban(ip2, time.Hour, true))
+		h.open(ip2, 0)
+		h.at(1)
+		h.must(h.Unban(func(a netip.Addr) bool { return a == ip2 }))
+		h.at(2)
+		h.rules("chain\naccept 192.0.2.2 22/tcp\n")
+		h.leases("drop 192.0.2.1 3600s", "192.0.2.2 22/tcp")
+		h.must(h.Unban(func(netip.Addr) bool { return true }))
+		h.at(3)
+		h.leases("192.0.2.2 22/tcp")
+		if h.Ignored(ip1) {
+			t.Error("a ban that was lifted is still in force")
+		}
+	})
+}
+
+// Without a place for rules that drop, a ban is one that the firewall is not told
+// of, also if the journal says otherwise.
+func TestNoDrops(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.must(h.Ban(ip1, time.Hour, true))
+		h.at(1)
+		h.kill()
+		h.options.NoDrops = true
+		h.start()
+		h.must(h.Ban(ip2, time.Hour, true))
+		h.at(2)
+		h.rules("chain\n")
+		if !h.Ignored(ip1) || !h.Ignored(ip2) {
+			t.Error("the bans are not in force")
+		}
+	})
+}
+
+// A ban that is asked for again in another way is in force in that way alone.
+func TestBanInAnotherWay(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.must(h.Ban(ip1, time.Minute, false))
+		h.at(1)
+		h.must(h.Ban(ip1, time.Minute, true))
+		h.at(2)
+		if h.Ignored(ip1) {
+			t.Error("the firewall drops it, and it is ignored too")
+		}
+		h.at(3)
+		h.must(h.Ban(ip1, time.Minute, false))
+		h.at(34)
+		h.rules("chain\n")
+		if !h.Ignored(ip1) {
+			t.Error("it is not ignored")
+		}
+		h.at(64)
+		h.leases()
 	})
 }

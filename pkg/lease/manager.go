@@ -18,8 +18,9 @@ type Manager struct {
 	backend firewall.Backend
 	options Options
 	clock   func() Instant
-	boot    string        // which boot this is
-	wake    chan struct{} // tells Run of a request
+	write   func(path string, r record) error // the journal
+	boot    string                            // which boot this is
+	wake    chan struct{}                     // tells Run of a request
 	ignored atomic.Pointer[map[netip.Addr]bool]
 
 	// mu guards requests and stopped. Entries are changed by Run under mu, so
@@ -46,6 +47,7 @@ type request struct {
 // entry is what is known of one rule.
 type entry struct {
 	request
+	until   time.Time     // of one restored in another boot: its end by the wall clock, were that right
 	changed time.Duration // when the request was taken up, since boot
 	todo    *task         // nil: the firewall is as it should be
 	kind    string        // what to report when that is so; empty: nothing
@@ -76,6 +78,7 @@ func New(b firewall.Backend, o Options) *Manager {
 		options:  o,
 		clock:    clock,
 		boot:     bootID(),
+		write:    writeJournal,
 		wake:     make(chan struct{}, 1),
 		requests: make(map[firewall.Rule]request),
 		entries:  make(map[firewall.Rule]*entry),
@@ -98,7 +101,22 @@ func (m *Manager) Close(src netip.Addr, port uint16) error {
 // Ban asks for src to be shut out for d, more than 0: with drop by the firewall,
 // otherwise by whoever asks Ignored.
 func (m *Manager) Ban(src netip.Addr, d time.Duration, drop bool) error {
-	return m.ask(banOf(src), request{open: true, silent: !drop}, d)
+	if d == 0 {
+		return fmt.Errorf("no ban of %q without an end", src)
+	}
+	return m.ask(banOf(src), request{open: true, silent: !drop || m.options.NoDrops}, d)
+}
+
+// Unban asks for the bans of those addresses to end for which is says so.
+func (m *Manager) Unban(is func(netip.Addr) bool) error {
+	for _, l := range m.Leases() {
+		if l.Rule.Action == firewall.Drop && is(l.Rule.Src) {
+			if err := m.ask(l.Rule, request{}, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Ignored tells whether src is banned without the firewall knowing.

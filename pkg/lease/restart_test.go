@@ -131,6 +131,58 @@ func TestOtherBoots(t *testing.T) {
 	}
 }
 
+// TestClockSetAfterBoot restores a lease of 600 s in a boot whose clock is a day
+// slow, three days on. When the clock is set, the lease has ended long ago.
+func TestClockSetAfterBoot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		h.open(ip1, 600)
+		h.open(ip2, 0)
+		h.at(100)
+		h.kill()
+		h.reboot()
+		h.at(3 * 24 * 3600)
+		h.set.Store(int64(-3 * 24 * time.Hour))
+		h.start()
+		for range 2 { // also in one more boot before the clock is right
+			if len(h.Leases()) != 2 {
+				t.Fatal("what has not ended for all one can tell was not restored")
+			}
+			h.at(time.Since(h.begin).Seconds() + 10)
+			h.kill()
+			h.reboot()
+			h.start()
+		}
+		h.at(time.Since(h.begin).Seconds() + 10)
+		h.set.Store(0)
+		h.at(time.Since(h.begin).Seconds() + 3)
+		h.rules("chain\naccept 192.0.2.2 22/tcp\n")
+		h.kill()
+	})
+}
+
+// TestBootsWithoutClockAndJournal: no clock tells how long the lease has been open,
+// and no journal would tell the next boot, so it ends.
+func TestBootsWithoutClockAndJournal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		h.open(ip1, 600)
+		h.open(ip2, 0)
+		h.at(100)
+		h.kill()
+		h.reboot()
+		h.set.Store(int64(-24 * time.Hour))
+		h.write = func(string, record) error { return errBroken }
+		h.start()
+		h.rules("chain\naccept 192.0.2.2 22/tcp\n")
+		h.kill()
+	})
+}
+
 // TestBrokenJournals: whatever is in the journal's place, no port is open.
 func TestBrokenJournals(t *testing.T) {
 	t.Parallel()

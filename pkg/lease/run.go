@@ -25,7 +25,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		wait := time.Duration(0)
 		for wait == 0 && ctx.Err() == nil {
-			wait = m.step(context.WithoutCancel(ctx))
+			wait = m.step(ctx)
 			if m.options.Beat != nil {
 				m.options.Beat()
 			}
@@ -36,17 +36,20 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // step does what is due first, and tells how long there is nothing to do. It does
 // one thing at a time, so that no change of the firewall that fails or hangs
-// keeps another one back for longer than itself.
+// keeps another one back for longer than itself; but if there is much to do, the
+// firewall is made to agree at one stroke. Only that can be cut by the end of ctx,
+// between two changes.
 func (m *Manager) step(ctx context.Context) time.Duration {
 	now := m.look()
 	next := m.take(now, false)
 	r, e, due := m.first()
 	switch {
-	case m.sync.due <= now.Boot && (e == nil || m.sync.due <= due):
+	case m.sync.due <= now.Boot && (e == nil || m.sync.due <= due), m.sync.delay == 0 && m.countDue(now) > fewTasks:
+		m.end(now)
 		m.reconcile(ctx)
 		return 0
 	case e != nil && due <= now.Boot:
-		m.act(ctx, r, e, now)
+		m.act(context.WithoutCancel(ctx), r, e, now)
 		return 0
 	case e != nil:
 		next = min(next, due)
@@ -81,21 +84,47 @@ func (e *entry) due() (time.Duration, bool) {
 	}
 }
 
+// countDue counts the changes of the firewall that are due.
+func (m *Manager) countDue(now Instant) (n int) {
+	for _, e := range m.entries {
+		if at, ok := e.due(); ok && at <= now.Boot && (e.open || e.todo != nil) && !e.silent {
+			n++
+		}
+	}
+	return n
+}
+
+// end turns the leases that have ended into rules that are to go.
+func (m *Manager) end(now Instant) {
+	m.update(func() {
+		for _, e := range m.entries {
+			e.expire(now)
+		}
+	})
+}
+
+// expire makes e a rule that is to go if it has ended.
+func (e *entry) expire(now Instant) {
+	if e.open && e.end != 0 && e.end <= now.Boot {
+		e.open, e.todo, e.kind = false, &task{due: now.Boot}, Expired
+	}
+}
+
 // act does what is due with e.
 func (m *Manager) act(ctx context.Context, r firewall.Rule, e *entry, now Instant) {
 	if e.todo == nil && !e.open {
 		m.update(func() { m.forget(r) })
 		return
 	}
-	if e.open && e.end != 0 && e.end <= now.Boot {
-		m.update(func() { e.open, e.todo, e.kind = false, &task{due: now.Boot}, Expired })
-	}
+	m.update(func() { e.expire(now) })
 	var err error
 	switch {
 	case e.silent:
-		m.publishIgnored()
 	case e.open:
 		err = m.backend.Add(ctx, m.inFirewall(r, e))
+		if err == nil && m.sync.delay == 0 {
+			m.sync.due = now.Boot // somebody may have flushed the others
+		}
 	default:
 		err = m.backend.Delete(ctx, r)
 	}
@@ -125,6 +154,9 @@ func (m *Manager) failed(r firewall.Rule, e *entry, err error) {
 func (m *Manager) settled(r firewall.Rule, e *entry) {
 	kind := e.kind
 	m.update(func() { e.todo, e.kind = nil, "" })
+	if r.Action == firewall.Drop {
+		m.publishIgnored()
+	}
 	if kind != "" {
 		m.report(kind, r, e, nil)
 	}

@@ -17,7 +17,6 @@ import (
 // work is tried again for half a minute, unless it never will for want of a
 // privilege. Call Start once, before Run.
 func (m *Manager) Start(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
 	m.base = m.clock()
 	if m.options.Journal != "" {
 		if err := m.restore(); err != nil {
@@ -26,16 +25,19 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	began := time.Now()
 	err := m.setUp(ctx)
-	for err != nil && !errors.Is(err, firewall.ErrNotPermitted) && time.Since(began) < startLimit {
+	for err != nil && ctx.Err() == nil && !errors.Is(err, firewall.ErrNotPermitted) && time.Since(began) < startLimit {
 		if m.sync.delay == 0 {
 			m.note("the firewall does not work yet, trying again", err)
 		}
 		m.sync.retry(0)
-		time.Sleep(min(m.sync.delay, startLimit-time.Since(began)))
-		err = m.setUp(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(m.sync.delay, startLimit-time.Since(began))):
+			err = m.setUp(ctx)
+		}
 	}
 	if err != nil {
-		_ = m.backend.Teardown(ctx) // what was half made; err says why it will not work either
+		_ = m.backend.Teardown(context.WithoutCancel(ctx)) // what was half made; err says why it will not work either
 		return fmt.Errorf("failed to start with the firewall: %w", err)
 	}
 	m.sync = task{due: m.clock().Boot + syncEvery}
@@ -67,34 +69,57 @@ func (m *Manager) restore() error {
 	}
 	ended := 0
 	for _, s := range r.Leases {
-		e := &entry{request: request{open: true}, changed: m.base.Boot - changeEvery}
-		rule, silent := s.rule()
-		e.silent = silent
-		if s.End != 0 {
-			left := s.left(r, m.base, m.boot)
-			if left <= 0 {
-				ended++
-				continue
-			}
-			e.end = m.base.Boot + left
+		if !m.restoreOne(s, r) {
+			ended++
 		}
-		m.entries[rule] = e
+	}
+	m.unsaved = true // the times in it are another boot's, perhaps
+	m.keep(m.base)
+	if m.deaf && !r.believable(m.base, m.boot) {
+		ended += m.dropLimited()
 	}
 	if len(r.Leases) > 0 {
 		m.note(fmt.Sprintf("leases restored: %d, ended meanwhile: %d", len(m.entries), ended), nil)
 	}
 	m.publishIgnored()
-	m.unsaved = true // the times in it are another boot's, perhaps
-	m.keep(m.base)
 	return nil
+}
+
+// restoreOne takes up a lease of r, unless it has ended.
+func (m *Manager) restoreOne(s saved, r record) bool {
+	e := &entry{request: request{open: true}, changed: m.base.Boot - changeEvery}
+	rule, silent := s.rule()
+	e.silent = silent || rule.Action == firewall.Drop && m.options.NoDrops
+	if s.End != 0 {
+		left := s.left(r, m.base, m.boot)
+		if left <= 0 {
+			return false
+		}
+		e.end = m.base.Boot + left
+		if r.Boot != m.boot || m.boot == "" {
+			e.until = s.Until
+		}
+	}
+	m.entries[rule] = e
+	return true
+}
+
+// dropLimited gives up what has an end, when no clock tells how long it has been
+// open and no journal will tell the next boot.
+func (m *Manager) dropLimited() (n int) {
+	for r, e := range m.entries {
+		if e.end != 0 {
+			delete(m.entries, r)
+			n++
+		}
+	}
+	return n
 }
 
 // compare has the firewall hold the leases and nothing else of ours.
 func (m *Manager) compare(ctx context.Context) error {
 	changes, err := m.backend.Sync(ctx, m.wanted())
-	m.mu.Lock()
 	changes = m.unexpected(changes)
-	m.mu.Unlock()
 	if m.options.Repaired != nil && (changes.Healed || changes.Unknown+len(changes.Removed)+len(changes.Restored) > 0) {
 		m.options.Repaired(changes)
 	}
@@ -103,9 +128,10 @@ func (m *Manager) compare(ctx context.Context) error {
 
 // wanted is what the firewall is to hold.
 func (m *Manager) wanted() []firewall.Entry {
+	now := m.clock().Boot
 	var list []firewall.Entry
 	for r, e := range m.entries {
-		if e.open && !e.silent {
+		if e.open && !e.silent && (e.end == 0 || e.end > now) {
 			list = append(list, m.inFirewall(r, e))
 		}
 	}

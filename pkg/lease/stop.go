@@ -37,14 +37,23 @@ func (m *Manager) stop(ctx context.Context) error {
 		return nil
 	}
 	errs := []error{err}
+	left := 0
 	for _, r := range m.sorted() {
-		if m.entries[r].silent {
-			continue
+		switch {
+		case m.entries[r].silent:
+		case ctx.Err() != nil:
+			left++
+		default:
+			if err := m.backend.Delete(ctx, r); err != nil && left < fewTasks {
+				errs = append(errs, err)
+				m.report(Left, r, nil, err)
+			} else if err != nil {
+				left++
+			}
 		}
-		if err := m.backend.Delete(ctx, r); err != nil {
-			errs = append(errs, err)
-			m.report(Left, r, nil, err)
-		}
+	}
+	if left > 0 {
+		errs = append(errs, fmt.Errorf("and %d more rules may be left", left))
 	}
 	return fmt.Errorf("failed to leave the firewall as it was: %w", errors.Join(errs...))
 }
@@ -52,9 +61,9 @@ func (m *Manager) stop(ctx context.Context) error {
 // finish does what is still to be done, once, and leaves the rest as it is.
 func (m *Manager) finish(ctx context.Context) error {
 	err := m.compare(ctx)
-	m.note(fmt.Sprintf("rules left in the firewall: %d", len(m.wanted())), nil)
 	if err != nil {
 		return fmt.Errorf("failed to leave the firewall as the leases say: %w", err)
 	}
+	m.note(fmt.Sprintf("rules left in the firewall: %d", len(m.wanted())), nil)
 	return nil
 }

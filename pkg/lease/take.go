@@ -22,12 +22,8 @@ func (m *Manager) take(now Instant, all bool) (next time.Duration) {
 	if len(ready) == 0 {
 		return next
 	}
-	refused := m.write(now, ready)
-	if refused != nil {
-		for _, r := range m.opens(ready) {
-			m.report(Refused, r, nil, refused)
-			m.done(r, ready)
-		}
+	if err := m.saveChange(now, ready); err != nil {
+		m.refuse(ready, now, err)
 		m.writeWithoutOpens(now, ready)
 	}
 	m.update(func() {
@@ -54,6 +50,21 @@ func (m *Manager) ready(now Instant, all bool) (map[firewall.Rule]request, time.
 		ready[r] = q
 	}
 	return ready, next
+}
+
+// refuse drops what would open something. That counts as a change, so that it is
+// not tried and told as often as somebody can ask.
+func (m *Manager) refuse(ready map[firewall.Rule]request, now Instant, err error) {
+	for _, r := range m.opens(ready) {
+		m.report(Refused, r, nil, err)
+		m.done(r, ready)
+		m.update(func() {
+			if m.entries[r] == nil {
+				m.entries[r] = &entry{}
+			}
+			m.entries[r].changed = now.Boot
+		})
+	}
 }
 
 // opens gives the rules of those in ready that would open something, sorted.
@@ -93,31 +104,31 @@ func (m *Manager) apply(r firewall.Rule, q request, now Instant) {
 	case e.open:
 		e.kind = Closed
 	}
-	e.request, e.changed, e.todo = q, now.Boot, &task{due: now.Boot}
+	todo := &task{due: now.Boot}
+	if e.todo != nil { // it did not work so far: that was told, and need not be told again
+		todo.delay, todo.failed = e.todo.delay, e.todo.failed
+	}
+	e.request, e.until, e.changed, e.todo = q, time.Time{}, now.Boot, todo
 }
 
-// write writes the journal as it will be with the requests in ready, if they make
+// saveChange writes the journal as it will be with the requests in ready, if they make
 // a difference. The error is that of the writing.
-func (m *Manager) write(now Instant, ready map[firewall.Rule]request) error {
-	changes := false
-	for r, q := range ready {
-		e := m.entries[r]
-		changes = changes || q.open || e != nil && e.open
-	}
-	if !changes {
+func (m *Manager) saveChange(now Instant, ready map[firewall.Rule]request) error {
+	if len(m.opens(ready)) == 0 && !m.closes(ready) {
 		return nil
 	}
 	return m.save(now, ready)
 }
 
-// writeWithoutOpens writes a journal in which what is to be closed is closed. If
-// that fails, a journal that is not there is better than one that would open a
-// port again; and to remove one makes room on a full disk.
+// writeWithoutOpens writes the journal again after a failure: what was refused may
+// stand in it, and what is to be closed does. If that fails too, a journal that is
+// not there is better than one that would open a port again; and to remove it makes
+// room on a full disk.
 func (m *Manager) writeWithoutOpens(now Instant, ready map[firewall.Rule]request) {
-	if m.write(now, ready) == nil {
+	m.unsaved = true
+	if m.save(now, ready) == nil || !m.closes(ready) {
 		return
 	}
-	m.unsaved = true
 	path := m.options.Journal
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.note("a port that is to be closed is still in the journal: if the daemon is killed now, it opens again at the next start", err)
@@ -125,6 +136,16 @@ func (m *Manager) writeWithoutOpens(now Instant, ready map[firewall.Rule]request
 	}
 	_ = syncDir(filepath.Dir(path)) // no worse than the removal undone
 	_ = m.save(now, ready)          // tried again by keep
+}
+
+// closes tells whether something in ready closes what is open.
+func (m *Manager) closes(ready map[firewall.Rule]request) bool {
+	for r, q := range ready {
+		if e := m.entries[r]; !q.open && e != nil && e.open {
+			return true
+		}
+	}
+	return false
 }
 
 // keep writes the journal again if it does not say what it should, or so that it
@@ -150,7 +171,7 @@ func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
 	if path == "" {
 		return nil
 	}
-	err := writeJournal(path, m.record(now, ready))
+	err := m.write(path, m.record(now, ready))
 	switch {
 	case err != nil && !m.deaf:
 		m.note("the journal cannot be written: no port is opened until it can", err)
@@ -164,7 +185,7 @@ func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
 // record is what the journal is to hold.
 func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 	r := record{Saved: now.Wall.UTC(), Boot: m.boot}
-	add := func(rule firewall.Rule, q request) {
+	add := func(rule firewall.Rule, q request, until time.Time) {
 		if !q.open || q.end != 0 && q.end <= now.Boot {
 			return
 		}
@@ -176,17 +197,20 @@ func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 			s.Action = actionIgnore
 		}
 		if q.end != 0 {
-			s.Until, s.End, s.Left = now.wall(q.end).UTC(), q.end, q.end-now.Boot
+			s.Until, s.End, s.Left = until, q.end, q.end-now.Boot
+			if until.IsZero() {
+				s.Until = now.wall(q.end).UTC()
+			}
 		}
 		r.Leases = append(r.Leases, s)
 	}
 	for rule, e := range m.entries {
 		if _, ok := ready[rule]; !ok {
-			add(rule, e.request)
+			add(rule, e.request, e.until)
 		}
 	}
 	for rule, q := range ready {
-		add(rule, q)
+		add(rule, q, time.Time{})
 	}
 	slices.SortFunc(r.Leases, func(a, b saved) int {
 		ra, _ := a.rule()
