@@ -144,6 +144,10 @@ func TestForgery(t *testing.T) {
 			eventually(t, "the forgery to be refused", func() bool { return d.said("knock refused") })
 		}
 		l.wantRules("192.0.2.10 22")
+		d.reload() // forgets nothing either
+		eventually(t, "the reload", func() bool { return d.said("configuration reloaded") })
+		l.write(l.tries(thief, forged))
+		eventually(t, "the forgery to be refused", func() bool { return d.said("knock refused") })
 		d.kill()
 		d = l.daemon("-header", "randomiv")
 	}

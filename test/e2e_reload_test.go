@@ -42,6 +42,17 @@ func TestReload(t *testing.T) {
 	eventually(t, "the knock to be refused", func() bool { return d.said("knock refused") })
 	l.wantRules("192.0.2.10 22") // what is open stays open
 
+	// A ban ends when its network is named in never-ban.
+	write("allow-ports = 80\nban-action = drop\nguess-limit = 100\n")
+	d.reload()
+	d.next("configuration reloaded")
+	l.write(l.noise("192.0.2.66", 200))
+	eventually(t, "the ban", func() bool { return d.said("ban opened") })
+	write("allow-ports = 80\nban-action = drop\nguess-limit = 100\nnever-ban = 192.0.2.66\n")
+	d.reload()
+	eventually(t, "the ban to be lifted", func() bool { return d.said("ban closed") })
+	l.wantRules("192.0.2.10 22")
+
 	write("allow-ports = 80\nalow-ips = 192.0.2.0/24\n")
 	d.reload()
 	eventually(t, "the mistake to be told", func() bool { return d.said("configuration not reloaded: the old one stays in force") })

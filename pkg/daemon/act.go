@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/lease"
 )
 
 // act has done what a knock asked for. It waits for nothing: how it went is reported by the leases.
@@ -44,5 +46,13 @@ func (d *Daemon) guessed(src netip.Addr, _ time.Time) {
 	default:
 		log.Warn("source guesses knocks, and is banned")
 		d.reportRefused(d.leases.Ban(src, g.Ban, g.Action == config.BanDrop), "source not banned", src)
+	}
+}
+
+// liftBans ends the bans of those that g no longer bans.
+func (d *Daemon) liftBans(g config.Guessing) {
+	err := d.leases.Unban(func(src netip.Addr) bool { return g.Action == config.BanReport || contains(g.Never, src) })
+	if err != nil && !errors.Is(err, lease.ErrStopped) {
+		d.log.WithError(err).Error("bans not lifted")
 	}
 }

@@ -40,14 +40,16 @@ func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
 
 // setHeader notes how the key is used from now on, and tells of other uses it has had.
 func (b *blocks) setHeader(h knock.Header) error {
-	b.once = h == knock.HeaderRandomIV
+	once := h == knock.HeaderRandomIV
 	if b.book == nil {
+		b.once = once
 		return nil
 	}
 	others, err := b.book.Mark(cmp.Or(string(h), string(knock.HeaderNone)))
 	if err != nil {
-		return err
+		return err // the old header stays in force
 	}
+	b.once = once
 	if len(others) > 0 {
 		b.log.WithFields(logrus.Fields{"header": h, "before": strings.Join(others, ", ")}).
 			Warn("this key was used with another header: what was recorded then helps to forge knocks now, change the key")
@@ -68,7 +70,7 @@ func (b *blocks) tellState() {
 
 // serves tells whether b is the memory that c asks for.
 func (b *blocks) serves(c *config.Daemon) bool {
-	return bytes.Equal(b.key, c.Knock.Passphrase) && b.max == c.MaxBlocks
+	return bytes.Equal(b.key, c.Knock.Passphrase)
 }
 
 // refusal records a block that decoded, and says why it must not be heeded, or nothing.

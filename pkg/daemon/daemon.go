@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -29,13 +30,18 @@ type Daemon struct {
 	reads  *notify.Part // goes round with the reading of the log
 	works  *notify.Part // and with the work on the firewall
 
+	hangups <-chan os.Signal
+	load    func() (*config.Daemon, error)
+
+	tellMu sync.Mutex
+	spared map[string]*spared // by the kind of line; guarded by tellMu
+
 	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
 	mu       sync.Mutex
 	setup    *setup
 	blocks   *blocks
 	refollow context.CancelFunc // ends the following of a log that is no longer the one
 	seen     seen
-	spared   map[string]*spared // by the kind of line
 }
 
 // New makes a Daemon that writes to log. It starts nothing. It is an error if there is no firewall to work with.
@@ -74,8 +80,9 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
 	o := lease.Options{
-		Keep:   c.OnStop == config.OnStopKeep,
-		Report: d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
+		Keep:    c.OnStop == config.OnStopKeep,
+		NoDrops: c.Chain == inputChain,
+		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
 	}
 	if !c.Test {
 		o.Journal = filepath.Join(c.StateDir, "leases")
@@ -110,10 +117,16 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	ctx, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- d.leases.Run(ctx) }()
+	d.liftBans(c.Guessing)
+	d.reads.Beat()
+	d.works.Beat()
 	go d.alive.Run(ctx)
+	var reloads sync.WaitGroup
+	reloads.Go(func() { d.serveReloads(ctx) })
 	defer func() {
-		d.alive.Stopping()
 		end()
+		reloads.Wait()
+		d.alive.Stopping()
 		err = errors.Join(err, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")
 	}()
@@ -179,6 +192,9 @@ func (d *Daemon) line(line []byte) {
 	d.seen.lines++
 	d.setup.take(line, now, &d.seen)
 }
+
+// inputChain is the chain in which there is no room of our own.
+const inputChain = "INPUT"
 
 // countsEvery is how often -debug tells the counts, if lines come.
 const countsEvery = 10 * time.Second

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -27,17 +28,18 @@ func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 		return line
 	})
 	log.SetOutput(queue)
+	f := &form{
+		asText: logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339},
+		asJSON: logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano},
+	}
+	log.SetFormatter(f)
 	configureLog(log, c)
 	return log, queue.close
 }
 
-// configureLog sets the form and the level that c asks for.
+// configureLog makes the form and the level of a log of NewLog's what c asks for.
 func configureLog(log *logrus.Logger, c *config.Daemon) {
-	if c.Output == config.OutputJSON {
-		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
-	} else {
-		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.RFC3339})
-	}
+	log.Formatter.(*form).json.Store(c.Output == config.OutputJSON)
 	switch {
 	case c.Debug:
 		log.SetLevel(logrus.DebugLevel)
@@ -48,9 +50,24 @@ func configureLog(log *logrus.Logger, c *config.Daemon) {
 	}
 }
 
+// A form is that of the log's lines, text or JSON, which can change while lines are written.
+type form struct {
+	json   atomic.Bool
+	asText logrus.TextFormatter
+	asJSON logrus.JSONFormatter
+}
+
+// Format is [logrus.Formatter].
+func (f *form) Format(e *logrus.Entry) ([]byte, error) {
+	if f.json.Load() {
+		return f.asJSON.Format(e)
+	}
+	return f.asText.Format(e)
+}
+
 // reportRule logs a change of a rule.
 func (d *Daemon) reportRule(e lease.Event) {
-	log := d.log.WithField("ip", e.Rule.Src.String())
+	log := d.sparing(e.Kind).WithField("ip", e.Rule.Src.String())
 	what := "ban"
 	if e.Rule.Action == firewall.Accept {
 		log, what = log.WithField("port", e.Rule.Port), "rule"

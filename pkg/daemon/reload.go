@@ -1,42 +1,51 @@
 package daemon
 
 import (
+	"context"
 	"os"
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
 )
 
-// ReloadOn puts, at each signal, the configuration that load gives in place of the one in force. If there is an error,
-// or what it asks for cannot be had, the old one stays and the error is logged. Open ports stay open, whatever the new
-// one allows.
+// ReloadOn has Run put, at each signal, the configuration that load gives in place of the one in force. If there is an
+// error, or what it asks for cannot be had, the old one stays and the error is logged. Open ports stay open, whatever the
+// new one allows. Call it before Run.
 func (d *Daemon) ReloadOn(signals <-chan os.Signal, load func() (*config.Daemon, error)) {
-	for range signals {
-		d.reload(load)
+	d.hangups, d.load = signals, load
+}
+
+// serveReloads reloads until ctx ends.
+func (d *Daemon) serveReloads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.hangups:
+			d.reload()
+		}
 	}
 }
 
-func (d *Daemon) reload(load func() (*config.Daemon, error)) {
-	if !d.hasStarted() {
-		return // it has just read the configuration
-	}
+func (d *Daemon) reload() {
 	d.alive.Reloading()
-	defer d.alive.Ready("watching")
-	c, err := load()
+	c, err := d.load()
 	if err == nil {
 		err = d.exchange(c)
 	}
 	if err != nil {
 		d.log.WithError(err).Error("configuration not reloaded: the old one stays in force")
-		return
+	} else {
+		d.log.Info("configuration reloaded")
 	}
-	d.log.Info("configuration reloaded")
+	d.alive.Ready("watching " + d.logFile())
 }
 
-func (d *Daemon) hasStarted() bool {
+// logFile is the log that is followed.
+func (d *Daemon) logFile() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.blocks != nil
+	return d.setup.config.Log
 }
 
 func (d *Daemon) exchange(c *config.Daemon) error {
@@ -47,20 +56,23 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.setup.config
-	if names := needRestart(old, c); names != nil {
+	if names := keepFixed(old, c); names != nil {
 		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
 	}
-	c.StateDir, c.Test = old.StateDir, old.Test
 	if err := d.exchangeBlocks(c); err != nil {
 		return err
 	}
-	next.pipeline.succeed(d.setup.pipeline)
+	next.succeed(d.setup)
 	d.remember(next)
 	d.setup = next
 	configureLog(d.log, c)
+	for _, w := range c.Warnings {
+		d.log.Warn(w)
+	}
 	if c.Log != old.Log {
 		d.refollow()
 	}
+	d.liftBans(c.Guessing)
 	return nil
 }
 
@@ -78,22 +90,21 @@ func (d *Daemon) exchangeBlocks(c *config.Daemon) error {
 	return nil
 }
 
-// needRestart names the settings that differ and that only a start can change.
-func needRestart(old, c *config.Daemon) (names []string) {
-	for _, s := range []struct {
-		name    string
-		changed bool
-	}{
-		{"chain", old.Chain != c.Chain},
-		{"iptables", old.Iptables != c.Iptables},
-		{"on-stop", old.OnStop != c.OnStop},
-		{"pid-file", old.PidFile != c.PidFile},
-		{"state-dir", old.StateDir != c.StateDir},
-		{"test", old.Test != c.Test},
-	} {
-		if s.changed {
-			names = append(names, s.name)
-		}
-	}
+// keepFixed puts the settings that only a start can change back to what they are, and names those that were to differ.
+func keepFixed(old, c *config.Daemon) (names []string) {
+	fixed(&names, "chain", old.Chain, &c.Chain)
+	fixed(&names, "iptables", old.Iptables, &c.Iptables)
+	fixed(&names, "max-blocks", old.MaxBlocks, &c.MaxBlocks)
+	fixed(&names, "on-stop", old.OnStop, &c.OnStop)
+	fixed(&names, "pid-file", old.PidFile, &c.PidFile)
+	fixed(&names, "state-dir", old.StateDir, &c.StateDir)
+	fixed(&names, "test", old.Test, &c.Test)
 	return names
+}
+
+func fixed[T comparable](names *[]string, name string, old T, now *T) {
+	if *now != old {
+		*names = append(*names, name)
+		*now = old
+	}
 }

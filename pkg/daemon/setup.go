@@ -20,6 +20,7 @@ type setup struct {
 	pipeline *pipeline
 	guesses  *guess.Counter
 	old      oldLines
+	booted   time.Time // when the decoder was told last when that was
 
 	log     *logrus.Logger
 	ignored func(netip.Addr) bool               // is this source banned?
@@ -53,8 +54,21 @@ func bootTime() time.Time {
 	return time.Now().Add(-time.Duration(up.Nano()))
 }
 
+// succeed goes on where the setup of old was.
+func (s *setup) succeed(old *setup) {
+	s.pipeline.succeed(old.pipeline)
+	s.old.count, s.old.told = old.old.count, old.old.told
+	if a, b := s.config.Guessing, old.config.Guessing; a.Limit == b.Limit && a.Within == b.Within {
+		s.guesses = old.guesses
+	}
+}
+
 // take looks at a line of the log.
 func (s *setup) take(line []byte, now time.Time, seen *seen) {
+	if now.Sub(s.booted).Abs() > time.Second { // the wall clock may have been set, or the machine have slept
+		s.booted = now
+		s.decoder.SetBoot(bootTime())
+	}
 	pkt, err := s.decoder.Decode(line, now)
 	if err != nil {
 		return

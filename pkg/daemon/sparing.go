@@ -38,8 +38,10 @@ func (s *spared) take(now time.Time) (ok bool, missing int) {
 // nowhere takes the lines that are not written.
 var nowhere = &logrus.Logger{Out: io.Discard, Formatter: new(logrus.TextFormatter), Level: logrus.PanicLevel}
 
-// sparing gives the log for one more line of a kind; d.mu is held.
+// sparing gives the log for one more line of a kind.
 func (d *Daemon) sparing(kind string) *logrus.Entry {
+	d.tellMu.Lock()
+	defer d.tellMu.Unlock()
 	s := d.spared[kind]
 	if s == nil {
 		s = new(spared)

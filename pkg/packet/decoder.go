@@ -78,6 +78,9 @@ func NewDecoder(o Options) (*Decoder, error) {
 	return d, nil
 }
 
+// SetBoot says anew when the machine was booted: that instant moves with a wall clock that is set.
+func (d *Decoder) SetBoot(boot time.Time) { d.boot = boot }
+
 // Decode gives the packet that line, without its newline, is about, or ErrNotOurs or ErrMalformed. A stamp
 // without a year or a zone is read as the local time nearest to now.
 func (d *Decoder) Decode(line []byte, now time.Time) (p Packet, err error) {
