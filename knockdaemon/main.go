@@ -3,7 +3,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,7 +28,7 @@ func main() {
 
 func serve(flags []ui.Given, args []string) error {
 	if len(args) > 0 {
-		return ui.Usage(fmt.Errorf("%q is one argument too many: this command takes flags only", args[0]))
+		return ui.Usage(errors.New("one argument too many: this command takes flags only"))
 	}
 	signal.Ignore(syscall.SIGPIPE) // a log that goes away ends nothing
 	hangups := make(chan os.Signal, 1)
