@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,8 +100,12 @@ func TestSocketsAreClosed(t *testing.T) {
 	before := openFiles(t)
 	var s sockets
 	closed := closedPort(t)
-	for range 3 {
-		if err := s.connect(loopback, closed); err != nil {
+	fds, err := newSockets(3, chooseSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if err := s.connect(fd, loopback, closed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,9 +235,15 @@ func TestLogToFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ports []string
-	for _, m := range regexp.MustCompile(`(?m)^\S+ localhost kernel: DENY IN=eth0 OUT= .* SRC=127\.0\.0\.1 DST=127\.0\.0\.1 .* SPT=\d+ DPT=(\d+) .* SYN URGP=0 $`).FindAllStringSubmatch(string(log), -1) {
-		ports = append(ports, m[1])
+	var sources []int
+	for _, m := range regexp.MustCompile(`(?m)^\S+ localhost kernel: DENY IN=eth0 OUT= .* SRC=127\.0\.0\.1 DST=127\.0\.0\.1 .* SPT=(\d+) DPT=(\d+) .* SYN URGP=0 $`).FindAllStringSubmatch(string(log), -1) {
+		source, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources, ports = append(sources, source), append(ports, m[2])
 	}
+	wantNumbered(t, sources, 8)
 	if diff := cmp.Diff("966 914 795 964 831 862 807 932", strings.Join(ports, " ")); diff != "" {
 		t.Errorf("(-want +got)\n%s\n%s", diff, log)
 	}

@@ -14,13 +14,12 @@ func appendLog(path string, w way, sequence []uint16, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("failed to open the log: %w", err)
 	}
-	// Two knocks have to differ in their source ports, or the second would be taken for SYNs sent again.
-	srcPort := firstSrcPort + now.UnixMilli()%srcPorts
+	source := chooseSource(len(sequence))
 	var lines bytes.Buffer
 	for i, port := range sequence {
 		fmt.Fprintf(&lines, "%s localhost kernel: DENY IN=eth0 OUT= MAC= SRC=%s DST=%s LEN=60 TOS=0x00 PREC=0x00 TTL=64 "+
 			"ID=%d DF PROTO=TCP SPT=%d DPT=%d WINDOW=64240 RES=0x00 SYN URGP=0 \n",
-			now.Format("2006-01-02T15:04:05.000000Z07:00"), w.src, w.host, i+1, srcPort+int64(i), port)
+			now.Format("2006-01-02T15:04:05.000000Z07:00"), w.src, w.host, i+1, int(source)+i, port)
 	}
 	if _, err := f.Write(lines.Bytes()); err != nil {
 		f.Close()
@@ -28,9 +27,3 @@ func appendLog(path string, w way, sequence []uint16, now time.Time) error {
 	}
 	return f.Close()
 }
-
-// The source ports of logged knocks lie where Linux takes those of real ones from.
-const (
-	firstSrcPort = 32768
-	srcPorts     = 28000
-)

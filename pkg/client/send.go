@@ -15,11 +15,18 @@ import (
 // accepted one meanwhile. The sockets are made here and not by package net because the order in which its dialers
 // reach the kernel is not ours to say.
 func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.Duration) (accepted []uint16, err error) {
+	fds, err := newSockets(len(ports), chooseSource)
+	if err != nil {
+		return nil, err
+	}
 	var open sockets
 	defer func() { open.closeAll() }()
+	defer func() { closeFiles(fds) }()
 	next := time.Now()
 	for _, port := range ports {
-		if err := open.connect(host, port); err != nil {
+		fd := fds[0]
+		fds = fds[1:]
+		if err := open.connect(fd, host, port); err != nil {
 			return nil, fmt.Errorf("port %d: %w", port, err)
 		}
 		next = next.Add(delay)
@@ -75,17 +82,9 @@ type socket struct {
 
 func (s socket) end() time.Time { return s.made.Add(lifetime) }
 
-// connect sends one SYN. That the host refuses is an answer like any other.
-func (s *sockets) connect(host netip.Addr, port uint16) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return fmt.Errorf("failed to make a socket: %w", err)
-	}
-	unix.CloseOnExec(fd)
-	err = unix.SetNonblock(fd, true)
-	if err == nil {
-		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: host.As4()})
-	}
+// connect sends one SYN from the socket fd, and has it closed in time. That the host refuses is an answer like any other.
+func (s *sockets) connect(fd int, host netip.Addr, port uint16) error {
+	err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: host.As4()})
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.ECONNREFUSED) {
 		unix.Close(fd)
 		return err

@@ -34,6 +34,10 @@ var floods = map[string]func(n uint32) packet.Packet{
 		turn, who := n/64, n%16
 		return syn(tenDot(turn*16+who), uint16(n)|1, 745+uint16(n*31%256))
 	},
+	// Every second window is asked about twice.
+	"one source, numbered and swapped": func(n uint32) packet.Packet {
+		return syn(bob, uint16(n^1), 745+uint16(n*31%256))
+	},
 	"one source, no source ports": func(n uint32) packet.Packet {
 		return syn(bob, 0, 745+uint16(n%256))
 	},

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,6 +18,8 @@ type model struct {
 	o     Options
 	match Match
 	tries []modelTry // the newest last
+
+	ordered int // knocks that came in another order than they left
 }
 
 type modelTry struct {
@@ -62,22 +65,43 @@ func (m *model) observe(p packet.Packet, now time.Time) Verdict {
 	}
 	m.tries = append(m.tries, n)
 	m.tries = m.tries[max(0, len(m.tries)-m.o.MaxPackets):]
-	var ports []uint16
+	var window [][2]uint16
 	for _, i := range m.of(p.Src) {
-		if m.tries[i].endsKnock || len(ports) == m.o.Length {
+		if m.tries[i].endsKnock || len(window) == m.o.Length {
 			break
 		}
-		ports = append(ports, m.tries[i].ports[1])
+		window = append(window, m.tries[i].ports)
 	}
-	if len(ports) < m.o.Length {
+	if len(window) < m.o.Length {
 		return Queued
 	}
-	slices.Reverse(ports)
-	if !m.match(p.Src, ports) {
-		return Failed
+	slices.Reverse(window)
+	if !m.match(p.Src, destinations(window)) {
+		slices.SortFunc(window, func(a, b [2]uint16) int { return cmp.Compare(a[0], b[0]) })
+		if !consecutive(window) || !m.match(p.Src, destinations(window)) {
+			return Failed
+		}
+		m.ordered++
 	}
 	m.tries[len(m.tries)-1].endsKnock = true
 	return Knock
+}
+
+func destinations(window [][2]uint16) (ports []uint16) {
+	for _, pair := range window {
+		ports = append(ports, pair[1])
+	}
+	return ports
+}
+
+// consecutive tells whether the source ports of a sorted window are.
+func consecutive(window [][2]uint16) bool {
+	for i, pair := range window {
+		if pair[0] == 0 || int(pair[0]) != int(window[0][0])+i {
+			return false
+		}
+	}
+	return true
 }
 
 // Traffic of some busy sources gives the verdicts that the model gives, whether they are kept at hand or not.
@@ -92,8 +116,16 @@ func TestBusySources(t *testing.T) {
 				tr, m, now := New(o, match), &model{o: o, match: match}, start
 				tr.busy = make(busy, places)
 				random := rand.New(rand.NewPCG(1, 2))
+				var swapped []packet.Packet // a knock that comes next
 				for i := range 10_000 {
 					p := syn(tenDot(random.Uint32N(12)), uint16(random.Uint32N(10)), 745+uint16(random.Uint32N(16)))
+					if random.Uint32N(200) == 0 {
+						// Above the source ports of the others, so that each is new for a while.
+						swapped = knockOf(random, p.Src, 100+uint16(i), length)
+					}
+					if len(swapped) > 0 {
+						p, swapped = swapped[0], swapped[1:]
+					}
 					now = now.Add(time.Duration(random.Uint32N(3)) * time.Second)
 					if random.Uint32N(1000) == 0 {
 						now = now.Add(50 * time.Second)
@@ -102,12 +134,23 @@ func TestBusySources(t *testing.T) {
 						t.Fatalf("packet %d, %+v: verdict %d, want %d", i, p, got, want)
 					}
 				}
-				if s := tr.Stats(); s.Knocks < 10 || s.Duplicates < 1000 || s.Failed < 1000 && length > 1 {
-					t.Errorf("little has happened: %+v", s)
+				if s := tr.Stats(); s.Knocks < 10 || s.Duplicates < 1000 || length > 1 && (s.Failed < 1000 || m.ordered < 10) {
+					t.Errorf("little has happened: %+v, %d knocks put in order", s, m.ordered)
 				}
 			})
 		}
 	}
+}
+
+// knockOf gives what TestBusySources takes for a knock, in any order.
+func knockOf(random *rand.Rand, src netip.Addr, first uint16, length int) []packet.Packet {
+	var knock []packet.Packet
+	for i := range length {
+		knock = append(knock, syn(src, first+uint16(i), 745+uint16(random.Uint32N(16))))
+	}
+	knock[0].DstPort, knock[length-1].DstPort = 752, 752
+	random.Shuffle(length, func(i, j int) { knock[i], knock[j] = knock[j], knock[i] })
+	return knock
 }
 
 // Any traffic gives the verdicts that the model gives, also while the numbers of the tries come round. Each four bytes
@@ -119,6 +162,7 @@ func FuzzObserve(f *testing.F) {
 	for i := range random {
 		random[i] = byte(i*i*7 + i>>3)
 	}
+	f.Add([]byte{1, 9, 9, 0, 1, 3, 3, 0, 1, 1, 4, 0, 1, 3, 3, 0, 1, 2, 9, 0}, uint8(2), uint8(7)) // swapped
 	f.Add(random, uint8(2), uint8(7))
 	f.Add(random, uint8(1), uint8(3))
 	f.Fuzz(func(t *testing.T, traffic []byte, length, size uint8) {

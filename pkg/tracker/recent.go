@@ -1,6 +1,9 @@
 package tracker
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // seenMax is how many tries of one source are compared with a new one, to know it again: those of two of the longest
 // knocks and then some, which is longer than a client's kernel goes on sending their SYNs again. A power of two.
@@ -65,6 +68,39 @@ func (v *recent) fill(r *ring, ports []uint16) bool {
 		ports[i] = uint16(v.pairs[(v.pushed-length+uint32(i))%seenMax])
 	}
 	return true
+}
+
+// order puts the ports of the tries that fill took into the order of their source ports, and tells whether it could: only
+// if these are consecutive numbers, none is 0, and they came in another order. What it asks first is what noise fails.
+func (v *recent) order(ports []uint16) bool {
+	step := v.source(v.pushed-1) - v.source(v.pushed-2)
+	return step != 0 && step+seenMax < 2*seenMax && v.sort(ports) // no knock is longer than seenMax
+}
+
+// source gives the source port of the try that was pushed as number n.
+func (v *recent) source(n uint32) uint16 { return uint16(v.pairs[n%seenMax] >> 16) }
+
+func (v *recent) sort(ports []uint16) bool {
+	length := uint32(len(ports))
+	begin := v.pushed - length
+	low, high := uint16(1<<16-1), uint16(0)
+	for i := range length {
+		source := v.source(begin + i)
+		low, high = min(low, source), max(high, source)
+	}
+	if low == 0 || uint32(high-low) != length-1 {
+		return false
+	}
+	var taken uint64 // a bit for each source port from low on
+	ascending := true
+	for i := range length {
+		p := v.pairs[(begin+i)%seenMax]
+		place := uint32(uint16(p>>16) - low)
+		taken |= 1 << place
+		ascending = ascending && place == i
+		ports[place] = uint16(p)
+	}
+	return !ascending && bits.OnesCount64(taken) == len(ports)
 }
 
 // A busy keeps sources that send one packet after another at hand: 8192 of them, or twice as many as there are tries,

@@ -5,6 +5,11 @@
 // knock or a new source of packets changes nothing here. What strangers send is bounded: a set number of tries is
 // remembered, of all sources together, and it is always the oldest that gives way. So whatever a flood looks like, a
 // knock is lost to it only if that many tries came while it was being sent.
+//
+// Networks swap packets. A client that sends its SYNs from consecutive source ports, ascending, says in what order they
+// left: where the last tries of a source are numbered so and came in another order, the matcher is asked once more, in
+// the order of the source ports. Other source ports (another client's, or those that address translation has chosen
+// anew) say nothing, and then the order is that of arrival.
 package tracker
 
 import (
@@ -27,7 +32,8 @@ type Options struct {
 	MaxPackets int
 }
 
-// A Match tells whether ports, tried in this order by src, are a knock. It must not keep ports.
+// A Match tells whether ports, tried in this order by src, are a knock. It must not keep ports. It is asked at most twice
+// for each packet: about the order of arrival and, if that is none, about that of the source ports.
 type Match func(src netip.Addr, ports []uint16) bool
 
 // A Verdict says what became of a packet.
@@ -87,7 +93,7 @@ func (t *Tracker) Observe(p packet.Packet, now time.Time) Verdict {
 	case !v.fill(t.ring, t.ports):
 		t.stats.Queued++
 		return Queued
-	case !t.match(p.Src, t.ports):
+	case !t.match(p.Src, t.ports) && !(v.order(t.ports) && t.match(p.Src, t.ports)):
 		t.stats.Failed++
 		return Failed
 	}

@@ -26,7 +26,8 @@ func (r *rig) retransmitted() (string, error) {
 	})
 }
 
-// swapped sends the third packet before the second.
+// swapped sends the third packet before the second. Each keeps its source port: they were numbered in the order of the
+// knock, which is what knockclient does too.
 func (r *rig) swapped() (string, error) {
 	packets, err := r.knock()
 	if err != nil {

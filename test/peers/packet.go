@@ -121,7 +121,7 @@ func (l *lab) flood(n, rate int, number func(int) packet) error {
 	return nil
 }
 
-// fresh gives a knock's packets source ports that none was sent from before.
+// fresh gives a knock's packets consecutive source ports that none was sent from before.
 func (l *lab) fresh(packets []packet) (again []packet) {
 	for _, p := range packets {
 		l.source++
