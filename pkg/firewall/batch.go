@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,15 +11,14 @@ const maxErrors = 10
 
 // batch is a row of changes, of which one that fails does not stop the next.
 type batch struct {
-	t    *IPTables
-	ctx  context.Context
+	run  runs
 	errs []error
 	more int  // failures beyond maxErrors
 	over bool // the rest would fail alike, after as long a wait: nothing is run
 }
 
-func (t *IPTables) newBatch(ctx context.Context) *batch {
-	return &batch{t: t, ctx: ctx}
+func newBatch(run runs) *batch {
+	return &batch{run: run}
 }
 
 // err gives what failed.
@@ -45,17 +43,12 @@ func (b *batch) note(err error) bool {
 	return false
 }
 
-// put puts e in and reports whether that worked.
-func (b *batch) put(e Entry) bool {
-	return !b.over && b.note(b.t.put(b.ctx, e))
-}
-
-// run makes a change and reports whether that worked.
-func (b *batch) run(args ...string) bool {
+// put makes a change and reports whether that worked.
+func (b *batch) put(args ...string) bool {
 	if b.over {
 		return false
 	}
-	_, err := b.t.run(b.ctx, args...)
+	_, err := b.run(args...)
 	return b.note(err)
 }
 
@@ -65,7 +58,7 @@ func (b *batch) delete(args ...string) bool {
 	if b.over {
 		return false
 	}
-	_, err := b.t.run(b.ctx, args...)
+	_, err := b.run(args...)
 	return absent(err) || b.note(err)
 }
 
@@ -78,6 +71,9 @@ func (b *batch) deleteLine(l line) bool {
 // too long or could not be started, lacked a privilege, or waited for a lock.
 func general(err error) bool {
 	var e *runError
+	if errors.Is(err, errUnfit) {
+		return false
+	}
 	return !errors.As(err, &e) || errors.Is(err, ErrNotPermitted) || e.locked()
 }
 

@@ -44,8 +44,9 @@ var (
 )
 
 // Backend is a packet filter that holds our rules. Its methods may be called
-// from several goroutines. A ctx that ends stops a change half way: whoever
-// cannot have that hands in one that does not end.
+// from several goroutines. When ctx ends, Setup and Sync stop at the next run of
+// the program and cut none; Add, Delete and Teardown stop half way: whoever cannot
+// have that hands in one that does not end.
 type Backend interface {
 	// Setup makes the chain and the jump to it if they are not there, and finds
 	// out whether rules can carry their end.
@@ -61,7 +62,7 @@ type Backend interface {
 	// ours go: it makes the chain and the jump if they are not there, takes out
 	// what is not wanted, and puts in what is missing or has another end. A step
 	// that fails does not stop the next ones unless they would fail alike; the
-	// errors come joined, and Changes tells what was done.
+	// errors come joined, and Changes tells what was done, also when ctx ended.
 	Sync(ctx context.Context, want []Entry) (Changes, error)
 	// Teardown takes out our rules, our jump, and our chain if then nothing of
 	// anybody else's is in it or leads to it. A step that fails does not stop

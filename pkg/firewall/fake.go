@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,9 @@ const (
 // to fail, and all it holds can be compared with a literal. Time does not pass
 // for it: a rule stays after its end.
 type Fake struct {
-	// mu guards all fields.
+	options Options
+
+	// mu guards the fields below.
 	mu    sync.Mutex
 	ready bool // the chain and the jump are there
 	table table
@@ -34,9 +37,21 @@ type Fake struct {
 
 var _ Backend = (*Fake)(nil)
 
-// NewFake gives a Fake that holds nothing.
-func NewFake() *Fake {
-	return &Fake{fail: map[Op]error{}, late: map[Op]error{}}
+// NewFake gives a Fake that holds nothing, with a chain of our own.
+func NewFake() *Fake { return NewFakeIn(DefaultChain) }
+
+// NewFakeIn gives a Fake that holds nothing, whose rules live in chain. In
+// "INPUT" it has no chain of our own, and no Drop.
+func NewFakeIn(chain string) *Fake {
+	o := Options{Chain: chain}.withDefaults()
+	return &Fake{options: o, fail: map[Op]error{}, late: map[Op]error{}}
+}
+
+// make makes the chain and the jump, and tells whether one was missing.
+func (f *Fake) make() bool {
+	missing := !f.ready && f.options.Chain != input
+	f.ready = f.ready || missing
+	return missing
 }
 
 // Fail makes op change nothing and return err from now on; nil ends that.
@@ -67,7 +82,7 @@ func (f *Fake) Flush() {
 func (f *Fake) Plant(e Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ready = true
+	f.make()
 	f.table.put(e.cut())
 }
 
@@ -80,7 +95,7 @@ func (f *Fake) Calls() []string {
 	return calls
 }
 
-// Dump gives all that is held: "chain\n" once Setup was called, then one line a
+// Dump gives all that is held: "chain\n" once Setup made one, then one line a
 // rule in the order in which a packet meets them, which is the latest accept
 // first and the latest drop last: "accept 192.0.2.1 22/tcp\n", with an end
 // "accept 192.0.2.1 22/tcp until 2026-01-02T03:04:05Z\n", "drop 192.0.2.1\n".
@@ -123,17 +138,17 @@ func (f *Fake) call(ctx context.Context, op Op, detail string, change func() err
 
 // Setup is [Backend.Setup].
 func (f *Fake) Setup(ctx context.Context) error {
-	return f.call(ctx, OpSetup, "", func() error { f.ready = true; return nil })
+	return f.call(ctx, OpSetup, "", func() error { f.make(); return nil })
 }
 
 // Add is [Backend.Add]. Like the real one it makes the chain again if that is
 // gone.
 func (f *Fake) Add(ctx context.Context, e Entry) error {
 	return f.call(ctx, OpAdd, e.Rule.String(), func() error {
-		if err := e.check(); err != nil {
-			return err
+		if err := f.options.checkRule(e.Rule); err != nil {
+			return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
 		}
-		f.ready = true
+		f.make()
 		f.table.set(e.cut())
 		return nil
 	})
@@ -147,10 +162,9 @@ func (f *Fake) Delete(ctx context.Context, r Rule) error {
 // Sync is [Backend.Sync].
 func (f *Fake) Sync(ctx context.Context, want []Entry) (changes Changes, err error) {
 	err = f.call(ctx, OpSync, "", func() error {
-		list, refused := wanted(want, Rule.check)
+		list, refused := wanted(want, f.options.checkRule)
 		changes = f.table.sync(list)
-		changes.Healed = !f.ready
-		f.ready = true
+		changes.Healed = f.make()
 		return refused
 	})
 	return changes, err

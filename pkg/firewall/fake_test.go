@@ -105,3 +105,23 @@ func TestFakeRefuses(t *testing.T) {
 		t.Errorf("sync: got changes %q, want %q", got, want)
 	}
 }
+
+// TestFakeStraight has no chain of our own.
+func TestFakeStraight(t *testing.T) {
+	t.Parallel()
+	f := NewFakeIn("INPUT")
+	want := `failed to add rule "drop 192.0.2.1": dropping needs a chain of our own, not INPUT`
+	if err := errors.Join(f.Setup(t.Context()), f.Add(t.Context(), always(rule("192.0.2.2", 80)))); err != nil {
+		t.Error(err)
+	}
+	if got := errorText(f.Add(t.Context(), always(drop("192.0.2.1")))); got != want {
+		t.Errorf("add: got %q, want %q", got, want)
+	}
+	c, err := f.Sync(t.Context(), []Entry{always(drop("192.0.2.1")), always(rule("192.0.2.1", 22))})
+	if told := "removed 192.0.2.2 80/tcp, restored 192.0.2.1 22/tcp"; errorText(err) != want || changesText(c) != told {
+		t.Errorf("sync: got error %q, told %q; want %q, %q", errorText(err), changesText(c), want, told)
+	}
+	if got, want := f.Dump(), "accept 192.0.2.1 22/tcp\n"; got != want {
+		t.Errorf("dump: got %q, want %q", got, want)
+	}
+}

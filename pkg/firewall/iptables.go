@@ -7,10 +7,13 @@ import (
 )
 
 // IPTables is the Backend that runs the iptables program, with arguments and
-// never through a shell. Each run has a time limit of 10 s.
+// never through a shell. Each run has a time limit of 10 s. A Sync feeds its
+// changes to the restore program beside it, if there is one (iptables-restore for
+// iptables), which makes all of them or none.
 type IPTables struct {
 	options Options
 	run     runFunc
+	restore restoreFunc // nil: there is no such program
 
 	// mu keeps a look at the kernel and the change that follows together, and
 	// guards the fields below.
@@ -38,25 +41,55 @@ func NewIPTables(o Options) (*IPTables, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := runner(path, runLimit)
+	t := &IPTables{options: o, run: runner(path, runLimit), restore: restorer(path, runLimit)}
 	if o.Ran != nil {
-		run = func(ctx context.Context, args ...string) (string, error) {
-			defer o.Ran()
-			return runner(path, runLimit)(ctx, args...)
+		t.tellRan()
+	}
+	return t, nil
+}
+
+// tellRan has Ran called after each run.
+func (t *IPTables) tellRan() {
+	run, restore := t.run, t.restore
+	t.run = func(ctx context.Context, args ...string) (string, error) {
+		defer t.options.Ran()
+		return run(ctx, args...)
+	}
+	if restore != nil {
+		t.restore = func(ctx context.Context, changes string) error {
+			defer t.options.Ran()
+			return restore(ctx, changes)
 		}
 	}
-	return &IPTables{options: o, run: run}, nil
+}
+
+// runs runs iptables as part of one call of a method.
+type runs func(args ...string) (string, error)
+
+// cut gives runs that end when ctx does.
+func (t *IPTables) cut(ctx context.Context) runs {
+	return func(args ...string) (string, error) { return t.run(ctx, args...) }
+}
+
+// whole gives runs of which none begins when ctx has ended, and none is cut.
+func (t *IPTables) whole(ctx context.Context) runs {
+	return func(args ...string) (string, error) {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		return t.run(context.WithoutCancel(ctx), args...)
+	}
 }
 
 // listing reads the filter table; of INPUT alone when the rules go there. Our
 // chain alone is not asked for: the nf_tables variant calls a chain that is not
 // there incompatible.
-func (t *IPTables) listing(ctx context.Context) ([]line, error) {
+func (t *IPTables) listing(run runs) ([]line, error) {
 	args := []string{"-S"}
 	if t.options.Chain == input {
 		args = append(args, input)
 	}
-	out, err := t.run(ctx, args...)
+	out, err := run(args...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +106,7 @@ func (t *IPTables) listing(ctx context.Context) ([]line, error) {
 // held is a rule of ours that the kernel holds.
 type held struct {
 	line  line
+	at    int  // where in the listing
 	known bool // it is of the form that Add makes, and this is what it is:
 	Entry
 }
@@ -80,10 +114,10 @@ type held struct {
 // held picks our rules out of a listing.
 func (t *IPTables) held(lines []line) []held {
 	var list []held
-	for _, l := range lines {
+	for i, l := range lines {
 		if l.in(t.options.Chain) && l.ours() {
 			e, known := l.entry()
-			list = append(list, held{l, known, e})
+			list = append(list, held{l, i, known, e})
 		}
 	}
 	return list
@@ -98,7 +132,7 @@ func (t *IPTables) Add(ctx context.Context, e Entry) error {
 	defer t.mu.Unlock()
 	err := t.options.checkRule(e.Rule)
 	if err == nil {
-		err = t.add(ctx, e)
+		err = t.add(t.cut(ctx), e)
 	}
 	if err != nil {
 		return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
@@ -106,18 +140,18 @@ func (t *IPTables) Add(ctx context.Context, e Entry) error {
 	return nil
 }
 
-func (t *IPTables) add(ctx context.Context, e Entry) error {
+func (t *IPTables) add(run runs, e Entry) error {
 	if t.maybe != nil && !t.maybe[e.Rule] {
-		err := t.put(ctx, e)
+		err := t.put(run, e)
 		if err != nil && !absent(err) || err == nil && t.options.Chain == input {
 			return err
 		}
 	}
-	lines, err := t.listing(ctx)
+	lines, err := t.listing(run)
 	if err != nil {
 		return err
 	}
-	if _, err := t.mend(ctx, lines); err != nil {
+	if _, err := t.mend(run, lines); err != nil {
 		return err
 	}
 	var others []line
@@ -132,11 +166,11 @@ func (t *IPTables) add(ctx context.Context, e Entry) error {
 		}
 	}
 	if !there {
-		if err := t.put(ctx, e); err != nil {
+		if err := t.put(run, e); err != nil {
 			return err
 		}
 	}
-	b := t.newBatch(ctx)
+	b := newBatch(run)
 	for _, l := range others {
 		b.deleteLine(l)
 	}
@@ -145,9 +179,9 @@ func (t *IPTables) add(ctx context.Context, e Entry) error {
 
 // put puts e in. It may be there even if that fails: the run may have done its
 // work before it was killed.
-func (t *IPTables) put(ctx context.Context, e Entry) error {
+func (t *IPTables) put(run runs, e Entry) error {
 	t.maybe[e.Rule] = true
-	_, err := t.run(ctx, putArgs(t.options.Chain, e, !t.untimed)...)
+	_, err := run(putArgs(t.options.Chain, e, !t.untimed)...)
 	return err
 }
 
@@ -158,7 +192,7 @@ func (t *IPTables) Delete(ctx context.Context, r Rule) error {
 	defer t.mu.Unlock()
 	err := r.check()
 	if err == nil {
-		err = t.delete(ctx, r)
+		err = t.delete(t.cut(ctx), r)
 	}
 	if err != nil {
 		return fmt.Errorf("failed to delete rule %q: %w", r, err)
@@ -166,12 +200,12 @@ func (t *IPTables) Delete(ctx context.Context, r Rule) error {
 	return nil
 }
 
-func (t *IPTables) delete(ctx context.Context, r Rule) error {
-	lines, err := t.listing(ctx)
+func (t *IPTables) delete(run runs, r Rule) error {
+	lines, err := t.listing(run)
 	if err != nil {
 		return err
 	}
-	b := t.newBatch(ctx)
+	b := newBatch(run)
 	for _, h := range t.held(lines) {
 		if h.known && h.Rule == r {
 			b.deleteLine(h.line)

@@ -93,10 +93,11 @@ func inKnock(specs ...string) string {
 
 // scenario is what is done to a scripted IPTables, and the runs that this takes.
 type scenario struct {
-	chain  string // KNOCK if empty
-	do     func(*IPTables) error
-	script []run
-	want   string // error
+	chain   string // KNOCK if empty
+	restore bool   // there is a restore program; a run of it is "restore" and its input
+	do      func(*IPTables) error
+	script  []run
+	want    string // error
 }
 
 func play(t *testing.T, tests map[string]scenario) {
@@ -109,6 +110,12 @@ func play(t *testing.T, tests map[string]scenario) {
 				chain = "KNOCK"
 			}
 			f, done := scripted(t, chain, tt.script)
+			if tt.restore {
+				f.restore = func(ctx context.Context, changes string) error {
+					_, err := f.run(ctx, "restore\n"+changes)
+					return err
+				}
+			}
 			if diff := cmp.Diff(tt.want, errorText(tt.do(f))); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}

@@ -21,6 +21,9 @@ func TestKernel(t *testing.T) {
 		"restored by somebody":       testRestored,
 		"other ends":                 testEnds,
 		"any address, port and end":  testExtremes,
+		"thousands of rules":         testMany,
+		"restore program fails":      testFallback,
+		"changed meanwhile":          testChanges,
 	}
 	for _, variant := range variants {
 		for name, test := range cases {

@@ -51,9 +51,10 @@ func (r Rule) check() error {
 	return nil
 }
 
-// compareRules orders rules by address, port and action.
-func compareRules(a, b Rule) int {
-	return cmp.Or(a.Src.Compare(b.Src), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Action, b.Action))
+// Compare orders rules by address, port and action: it gives -1, 0 or 1, as r comes
+// before other, is other, or comes after it.
+func (r Rule) Compare(other Rule) int {
+	return cmp.Or(r.Src.Compare(other.Src), cmp.Compare(r.Port, other.Port), cmp.Compare(r.Action, other.Action))
 }
 
 // Entry is a Rule with its end.
@@ -80,10 +81,12 @@ type Changes struct {
 	Healed   bool   // the chain or the jump to it was missing and was made
 }
 
-// sort puts c in the order that it promises.
+// sort puts c in the order that it promises, each rule once.
 func (c *Changes) sort() {
-	slices.SortFunc(c.Removed, compareRules)
-	slices.SortFunc(c.Restored, compareRules)
+	for _, list := range []*[]Rule{&c.Removed, &c.Restored} {
+		slices.SortFunc(*list, Rule.Compare)
+		*list = slices.Compact(*list)
+	}
 }
 
 // wanted gives what a Sync is asked for with each rule once, by the last entry

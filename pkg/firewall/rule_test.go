@@ -69,6 +69,30 @@ func TestRuleString(t *testing.T) {
 	}
 }
 
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	ordered := []Rule{
+		{}, drop("192.0.2.1"), rule("192.0.2.1", 22), {rule("192.0.2.1", 22).Src, 22, Drop}, rule("192.0.2.1", 80), rule("192.0.2.10", 1), rule("198.51.100.1", 0),
+	}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			if got, want := a.Compare(b), cmpInt(i, j); got != want {
+				t.Errorf("%s, %s: got %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func cmpInt(i, j int) int {
+	switch {
+	case i < j:
+		return -1
+	case i > j:
+		return 1
+	}
+	return 0
+}
+
 func TestCheckRule(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

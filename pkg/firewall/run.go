@@ -81,34 +81,42 @@ func runner(path string, limit time.Duration) runFunc {
 // programRunner is runner for any program.
 func programRunner(path string, limit time.Duration) runFunc {
 	return func(ctx context.Context, args ...string) (string, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end after %v", limit))
-		defer cancel()
-
-		stdout, stderr := &bounded{limit: maxStdout}, &bounded{limit: maxStderr}
-		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-		if lock := os.Getenv("XTABLES_LOCKFILE"); lock != "" { // where an ordinary user's legacy variant can have one
-			cmd.Env = append(cmd.Env, "XTABLES_LOCKFILE="+lock)
-		}
-		cmd.Stdout, cmd.Stderr = stdout, stderr
-		// In a process group of its own a Ctrl-C on the terminal, meant for the
-		// daemon, does not end iptables half way.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
-		cmd.WaitDelay = killWait
-
-		err := cmd.Run()
-		command := commandLine(filepath.Base(path), args)
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return "", fmt.Errorf("%s: %w", command, context.Cause(ctx))
-		case err != nil:
-			return "", sortError(command, err, stderr.kept.String())
-		case stdout.cut:
-			return "", fmt.Errorf("%s: more than %d bytes of output", command, maxStdout)
-		}
-		return stdout.kept.String(), nil
+		return execute(ctx, path, limit, "", args)
 	}
+}
+
+// execute runs a program once, for at most limit, with stdin as its input.
+func execute(ctx context.Context, path string, limit time.Duration, stdin string, args []string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end after %v", limit))
+	defer cancel()
+
+	stdout, stderr := &bounded{limit: maxStdout}, &bounded{limit: maxStderr}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	if lock := os.Getenv("XTABLES_LOCKFILE"); lock != "" { // where an ordinary user's legacy variant can have one
+		cmd.Env = append(cmd.Env, "XTABLES_LOCKFILE="+lock)
+	}
+	if stdin != "" {
+		cmd.Stdin = strings.NewReader(stdin)
+	}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	// In a process group of its own a Ctrl-C on the terminal, meant for the
+	// daemon, does not end iptables half way.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+	cmd.WaitDelay = killWait
+
+	err := cmd.Run()
+	command := commandLine(filepath.Base(path), args)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", fmt.Errorf("%s: %w", command, context.Cause(ctx))
+	case err != nil:
+		return "", sortError(command, err, stderr.kept.String())
+	case stdout.cut:
+		return "", fmt.Errorf("%s: more than %d bytes of output", command, maxStdout)
+	}
+	return stdout.kept.String(), nil
 }
 
 // killGroup kills a process and what it has started.

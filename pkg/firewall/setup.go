@@ -11,12 +11,13 @@ import (
 func (t *IPTables) Setup(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines, err := t.listing(ctx)
+	run := t.whole(ctx)
+	lines, err := t.listing(run)
 	if err == nil {
-		_, err = t.mend(ctx, lines)
+		_, err = t.mend(run, lines)
 	}
 	if err == nil {
-		err = t.probe(ctx)
+		err = t.probe(run)
 	}
 	if err != nil {
 		return fmt.Errorf("failed to set up chain %q: %w", t.options.Chain, err)
@@ -26,20 +27,20 @@ func (t *IPTables) Setup(ctx context.Context) error {
 
 // mend makes the chain and the jump if the listing lacks them, and reports
 // whether it made one.
-func (t *IPTables) mend(ctx context.Context, lines []line) (bool, error) {
+func (t *IPTables) mend(run runs, lines []line) (bool, error) {
 	chain := t.options.Chain
 	if chain == input {
 		return false, nil
 	}
 	made := false
 	if !slices.ContainsFunc(lines, func(l line) bool { return l.isChain(chain) }) {
-		if _, err := t.run(ctx, "-N", chain); err != nil {
+		if _, err := run("-N", chain); err != nil {
 			return made, err
 		}
 		made = true
 	}
 	if !reaches(lines, chain) {
-		if _, err := t.run(ctx, insertJumpArgs(chain, 1)...); err != nil {
+		if _, err := run(insertJumpArgs(chain, 1)...); err != nil {
 			return made, err
 		}
 		made = true
@@ -50,14 +51,14 @@ func (t *IPTables) mend(ctx context.Context, lines []line) (bool, error) {
 // probe finds out, once, whether rules can carry their end. That they cannot is
 // believed only if the same rule is refused with an end, taken without one, and
 // refused again: no passing trouble is to leave all rules without an end.
-func (t *IPTables) probe(ctx context.Context) error {
+func (t *IPTables) probe(run runs) error {
 	if t.probed {
 		return nil
 	}
 	refused := func(err error) bool { return err != nil && !general(err) }
-	err := t.try(ctx, true)
-	if refused(err) && t.try(ctx, false) == nil {
-		if err = t.try(ctx, true); refused(err) {
+	err := t.try(run, true)
+	if refused(err) && t.try(run, false) == nil {
+		if err = t.try(run, true); refused(err) {
 			t.untimed = true
 			t.warn(err)
 			err = nil
@@ -68,11 +69,11 @@ func (t *IPTables) probe(ctx context.Context) error {
 }
 
 // try puts a rule that does nothing into the chain and takes it out again.
-func (t *IPTables) try(ctx context.Context, timed bool) error {
-	if _, err := t.run(ctx, probeArgs(t.options.Chain, "-A", timed)...); err != nil {
+func (t *IPTables) try(run runs, timed bool) error {
+	if _, err := run(probeArgs(t.options.Chain, "-A", timed)...); err != nil {
 		return err
 	}
-	if _, err := t.run(ctx, probeArgs(t.options.Chain, "-D", timed)...); !absent(err) {
+	if _, err := run(probeArgs(t.options.Chain, "-D", timed)...); !absent(err) {
 		return err
 	}
 	return nil
@@ -90,9 +91,10 @@ func (t *IPTables) warn(err error) {
 func (t *IPTables) Teardown(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines, err := t.listing(ctx)
+	run := t.cut(ctx)
+	lines, err := t.listing(run)
 	if err == nil {
-		err = t.teardown(ctx, lines)
+		err = t.teardown(run, lines)
 	}
 	if err != nil {
 		return fmt.Errorf("failed to tear down chain %q: %w", t.options.Chain, err)
@@ -102,14 +104,14 @@ func (t *IPTables) Teardown(ctx context.Context) error {
 
 // teardown takes the jump out first: from then on every port is closed,
 // whatever happens to the rest.
-func (t *IPTables) teardown(ctx context.Context, lines []line) error {
+func (t *IPTables) teardown(run runs, lines []line) error {
 	var (
 		chain = t.options.Chain
 		made  bool // the chain is there
 		kept  bool // a rule of somebody else's is in the chain
 		used  bool // a rule of somebody else's leads to the chain
 	)
-	b := t.newBatch(ctx)
+	b := newBatch(run)
 	for _, l := range lines {
 		switch {
 		case l.isChain(chain):

@@ -5,137 +5,124 @@ import (
 	"fmt"
 )
 
-// Sync is [Backend.Sync]. A rule or a jump of ours that is there twice is taken
-// out and put in again where its first copy was, since iptables takes out the
-// first: for some milliseconds it is not there.
+// maxSingle is how many runs of the program, one for each rule, a Sync makes: no
+// port is opened meanwhile.
+const maxSingle = 250
+
+// Sync is [Backend.Sync]. More than one change is made by one run of the restore
+// program, so that nothing is open or shut in between; very many by a few. It is
+// tried again if somebody changed the table meanwhile. Failing that, or without
+// such a program, the changes are made one by one, up to 250, and it is an error
+// if there are more. Then a rule or a jump of ours that is there twice, which is
+// taken out and put in again where its first copy was, since iptables takes out
+// the first, is not there for some milliseconds.
 func (t *IPTables) Sync(ctx context.Context, want []Entry) (Changes, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, err := t.sync(ctx, want)
-	c.sort()
+	var told Changes
+	err := t.sync(ctx, want, &told)
+	told.sort()
 	if err != nil {
-		return c, fmt.Errorf("failed to reconcile chain %q: %w", t.options.Chain, err)
+		return told, fmt.Errorf("failed to reconcile chain %q: %w", t.options.Chain, err)
 	}
-	return c, nil
+	return told, nil
 }
 
-func (t *IPTables) sync(ctx context.Context, want []Entry) (Changes, error) {
-	var c Changes
-	lines, err := t.listing(ctx)
-	if err != nil {
-		return c, err
-	}
-	b := t.newBatch(ctx)
-	c.Healed, err = t.mend(ctx, lines)
-	b.note(err)
-	if !b.over {
-		b.note(t.probe(ctx))
-	}
-	b.oneJump(lines)
-
+func (t *IPTables) sync(ctx context.Context, want []Entry, told *Changes) error {
 	list, refused := wanted(want, t.options.checkRule)
-	copies := b.clear(t.held(lines), list, &c)
-	for _, e := range list {
-		if b.settle(e, copies[e.Rule]) {
-			c.Restored = append(c.Restored, e.Rule)
+	b := newBatch(t.whole(ctx))
+	var failed error // of the last try
+	for w := allAtOnce; ; w++ {
+		lines, err := t.listing(b.run)
+		if !b.note(err) {
+			break
 		}
+		t.prepare(b, lines, told)
+		p := t.newPlan(lines, list, told)
+		strokes, single := p.split(w)
+		if err := p.strike(ctx, b, strokes); err != nil {
+			failed = err
+			continue
+		}
+		p.each(b, single, failed)
+		break
 	}
 	if refused != nil {
 		b.errs = append(b.errs, refused)
 	}
-	return c, b.err()
+	return b.err()
 }
 
-// oneJump leaves one jump of ours, where the first was: below it there may be a
-// rule that drops all.
-func (b *batch) oneJump(lines []line) {
-	chain := b.t.options.Chain
-	jumps, first, number := 0, 0, 0
-	for _, l := range lines {
-		if l.in(input) {
-			number++
+// prepare makes the chain and the jump, and finds out whether rules can carry
+// their end.
+func (t *IPTables) prepare(b *batch, lines []line, told *Changes) {
+	healed, err := t.mend(b.run, lines)
+	told.Healed = told.Healed || healed
+	if b.note(err); !b.over {
+		b.note(t.probe(b.run))
+	}
+}
+
+// strike makes strokes. The error is that of one which is worth another try.
+func (p *plan) strike(ctx context.Context, b *batch, strokes []*stroke) error {
+	for _, s := range strokes {
+		if b.over {
+			return nil
 		}
-		if l.isJump(chain) {
-			jumps++
-			if jumps == 1 {
-				first = number
+		err := ctx.Err()
+		if err == nil {
+			err = p.t.restore(context.WithoutCancel(ctx), p.text(s))
+		}
+		if err != nil && !general(err) {
+			return err
+		}
+		if !b.note(err) {
+			return nil
+		}
+		for _, c := range s.changes {
+			c.account()
+		}
+	}
+	return nil
+}
+
+func (c *change) account() {
+	if c.done != nil {
+		c.done()
+	}
+}
+
+// each makes changes one by one, until they are too many; failed says why they
+// could not be made at once.
+func (p *plan) each(b *batch, changes []*change, failed error) {
+	runs := 0
+	for i, c := range changes {
+		if runs += c.runs(); runs > maxSingle && i > 0 && !b.over {
+			err := fmt.Errorf("%d changes are left to the next time", len(changes)-i)
+			if failed != nil {
+				err = fmt.Errorf("%w, since they cannot be made at once: %w", err, failed)
 			}
+			b.note(err)
+			return
+		}
+		if p.single(b, c) {
+			c.account()
 		}
 	}
-	if jumps < 2 {
-		return
-	}
-	for range jumps {
-		b.delete(deleteJumpArgs(chain)...)
-	}
-	b.run(insertJumpArgs(chain, first)...)
 }
 
-// copies are the rules of the kernel that are one Rule.
-type copies struct {
-	lines []line
-	// misplaced says that it drops and stands before an accept.
-	misplaced bool
-}
-
-// clear takes out what is not wanted, and gives the copies of what is.
-func (b *batch) clear(list []held, want []Entry, c *Changes) map[Rule]*copies {
-	found := make(map[Rule]*copies, len(want))
-	for _, e := range want {
-		found[e.Rule] = &copies{}
+// single makes one change, and reports whether what it is told for has come
+// about: what comes is there, or, if nothing does, what goes is gone.
+func (p *plan) single(b *batch, c *change) bool {
+	gone := true
+	for _, i := range c.out {
+		gone = b.deleteLine(p.lines[i]) && gone
 	}
-	lowest := -1 // accept
-	for i, h := range list {
-		if h.known && h.Action == Accept {
-			lowest = i
-		}
-	}
-	stuck := make(map[Rule]bool) // not wanted: whether a copy is left
-	for i, h := range list {
-		switch p := found[h.Rule]; {
-		case !h.known:
-			if b.deleteLine(h.line) {
-				c.Unknown++
-			}
-		case p != nil:
-			p.lines = append(p.lines, h.line)
-			p.misplaced = p.misplaced || h.Action == Drop && i < lowest
-		default:
-			stuck[h.Rule] = !b.deleteLine(h.line) || stuck[h.Rule]
-		}
-	}
-	for r, left := range stuck {
-		if !left {
-			delete(b.t.maybe, r)
-			c.Removed = append(c.Removed, r)
-		}
-	}
-	return found
-}
-
-// settle makes the kernel hold e once and in its place, and reports whether it
-// was missing, or there only with another end, and is there now.
-func (b *batch) settle(e Entry, p *copies) bool {
-	var same, others []line
-	for _, l := range p.lines {
-		if l.is(e, !b.t.untimed) {
-			same = append(same, l)
-		} else {
-			others = append(others, l)
-		}
-	}
-	missing := len(same) == 0
-	if len(same) > 1 || len(same) == 1 && p.misplaced {
-		for _, l := range same {
-			b.deleteLine(l)
-		}
-		same = nil
-	}
-	if len(same) == 0 && !b.put(e) {
+	if c.put != nil && !b.put(c.put...) {
 		return false
 	}
-	for _, l := range others {
-		b.deleteLine(l)
+	for _, i := range c.later {
+		b.deleteLine(p.lines[i])
 	}
-	return missing
+	return gone || c.put != nil
 }
