@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -184,13 +183,8 @@ func (m *Manager) Leases() []Lease {
 		}
 		list = append(list, l)
 	}
-	slices.SortFunc(list, func(a, b Lease) int { return compare(a.Rule, b.Rule) })
+	slices.SortFunc(list, func(a, b Lease) int { return a.Rule.Compare(b.Rule) })
 	return list
-}
-
-// compare orders rules by address, port and action.
-func compare(a, b firewall.Rule) int {
-	return cmp.Or(a.Src.Compare(b.Src), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Action, b.Action))
 }
 
 // report tells of a change.

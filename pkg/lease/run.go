@@ -62,7 +62,7 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 func (m *Manager) first() (rule firewall.Rule, first *entry, due time.Duration) {
 	for r, e := range m.entries {
 		at, ok := e.due()
-		if ok && (first == nil || cmp.Or(cmp.Compare(at, due), compare(r, rule)) < 0) {
+		if ok && (first == nil || cmp.Or(cmp.Compare(at, due), r.Compare(rule)) < 0) {
 			rule, first, due = r, e, at
 		}
 	}
@@ -205,6 +205,6 @@ func (m *Manager) sorted() []firewall.Rule {
 	for r := range m.entries {
 		rules = append(rules, r)
 	}
-	slices.SortFunc(rules, compare)
+	slices.SortFunc(rules, firewall.Rule.Compare)
 	return rules
 }

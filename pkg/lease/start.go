@@ -135,7 +135,7 @@ func (m *Manager) wanted() []firewall.Entry {
 			list = append(list, m.inFirewall(r, e))
 		}
 	}
-	slices.SortFunc(list, func(a, b firewall.Entry) int { return compare(a.Rule, b.Rule) })
+	slices.SortFunc(list, func(a, b firewall.Entry) int { return a.Rule.Compare(b.Rule) })
 	return list
 }
 

@@ -75,7 +75,7 @@ func (m *Manager) opens(ready map[firewall.Rule]request) []firewall.Rule {
 			rules = append(rules, r)
 		}
 	}
-	slices.SortFunc(rules, compare)
+	slices.SortFunc(rules, firewall.Rule.Compare)
 	return rules
 }
 
@@ -215,7 +215,7 @@ func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 	slices.SortFunc(r.Leases, func(a, b saved) int {
 		ra, _ := a.rule()
 		rb, _ := b.rule()
-		return compare(ra, rb)
+		return ra.Compare(rb)
 	})
 	return r
 }
