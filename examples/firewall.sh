@@ -65,13 +65,27 @@ back() {
 	echo COMMIT
 }
 
+# standing BEFORE NOW BACK is an awk program: it leaves out of BACK the rules that
+# lead to a chain that was there before and is gone now (knockdaemon's, if that has
+# stopped meanwhile), since one of them would have all the others refused.
+# shellcheck disable=SC2016 # awk's own variables
+standing='FNR == 1 { file++ }
+file < 3 { if (/^:/) chain[file, substr($1, 2)]; next }
+{ for (i = 1; i < NF; i++) if ($i ~ /^-[jg]$/ && (1, $(i + 1)) in chain && !((2, $(i + 1)) in chain)) next; print }'
+
 # prepare 4|6 PROGRAM adds one IP version to what will be tried and taken back.
 prepare() {
 	"$2-save" -t filter >"$dir/before$1" || die "failed to read the present rules with $2-save: run as root, with iptables installed"
 	rules "$1" >"$dir/new$1"
 	back "$1" >"$dir/back$1"
 	echo "$2-restore -w 5 --noflush <'$dir/new$1' || exit" >>"$dir/apply"
-	echo "$2-restore -w 5 --noflush <'$dir/back$1' || exit" >>"$dir/back"
+	printf '%s\n' "$standing" >"$dir/standing"
+	cat >>"$dir/back" <<-EOF
+		$2-restore -w 5 --noflush <'$dir/back$1' || {
+			$2-save -t filter >'$dir/now$1' &&
+			awk -f '$dir/standing' '$dir/before$1' '$dir/now$1' '$dir/back$1' | $2-restore -w 5 --noflush
+		} || exit
+	EOF
 }
 
 read_options "$@"

@@ -53,7 +53,7 @@ func serve(flags []ui.Given, args []string) error {
 	if err != nil {
 		return err
 	}
-	go d.ReloadOn(hangups, load)
+	d.ReloadOn(hangups, load)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return d.Run(ctx)

@@ -285,6 +285,11 @@ func TestFullDisk(t *testing.T) {
 	l.say(ask("192.0.2.12", 0))
 	eventually(t, "the knock to open", func() bool { return d.said("rule opened") })
 	d.stop()
+
+	// It starts on a full disk too, with nothing left of the one before.
+	l.gate.in("sh", "-c", "cat /dev/zero >"+fill+" 2>/dev/null || true")
+	d = l.daemonThatComplains()
+	d.stop()
 }
 
 // A disk that has become read-only is the same, but that what is closed may still

@@ -53,12 +53,17 @@ func TestGuessing(t *testing.T) {
 					t.Errorf("no %q in the firewall:\n%s", words, l.rules())
 				}
 			}
-			if !tt.opens {
-				l.say(ask("192.0.2.66", 5))
+			l.say(ask("192.0.2.66", 5))
+			if tt.opens {
+				eventually(t, "its own knock to open", func() bool { return d.said("rule opened") })
 			}
 			l.say(ask("192.0.2.10", 5)) // somebody else's
 			eventually(t, "a knock to open", func() bool { return d.said("rule opened") })
-			l.wantOpenRules("192.0.2.10 22")
+			if tt.opens {
+				l.wantOpenRules("192.0.2.10 22", "192.0.2.66 22")
+			} else {
+				l.wantOpenRules("192.0.2.10 22")
+			}
 			if got := strings.Count(d.out.String(), "source guesses knocks"); got != 1 {
 				t.Errorf("it was told %d times, want once", got)
 			}
@@ -69,7 +74,7 @@ func TestGuessing(t *testing.T) {
 					t.Errorf("no %q in the firewall after a restart:\n%s", words, l.rules())
 				}
 			}
-			if leases, _ := l.journal(); strings.Contains(fmt.Sprint(leases), "192.0.2.66") != tt.banned {
+			if leases, _ := l.journal(); strings.Contains(fmt.Sprint(leases), "192.0.2.66 0") != tt.banned {
 				t.Errorf("after a restart the journal has %q", leases)
 			}
 			d.stop()
@@ -105,16 +110,19 @@ func TestScans(t *testing.T) {
 	for range 10 { // of ten scans each
 		l.laptop.in("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do nmap -n -Pn -sS -T5 --max-retries 0 --min-rate 20000 --host-timeout 20s -p 745-1000 "+gateIP+" >"+l.dir+"/nmap || exit; done")
 	}
-	l.wantRules()
-	// All of it was looked at: the firewall's log names the source of each.
 	const tries = 100 * 256
 	if got := l.logged(); got != tries {
 		t.Errorf("the firewall has logged %d tries, want %d", got, tries)
 	}
 	eventually(t, "the scans to be told", func() bool { return d.said("source guesses knocks") })
+	l.settle()
 	l.knock("-port", "22", "-time", "5")
 	eventually(t, "a knock to open", func() bool { return d.said("rule opened") })
+	l.wantOpenRules(laptopIP + " 22") // and nothing that came before it in the log
 	d.stop()
+	if got := strings.Count(d.out.String(), `"rule opened"`); got != 1 {
+		t.Errorf("%d rules were opened, want that of the knock alone", got)
+	}
 }
 
 // TestForgery makes a knock of one that was overheard: with an IV that travels in

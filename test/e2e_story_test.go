@@ -160,7 +160,7 @@ func TestNftExample(t *testing.T) {
 	l := newLab(t, firewallKind{noLog: true})
 	l.echo(22)
 	l.gate.in("nft", "flush", "ruleset")
-	l.must("yes\n", "ip", "netns", "exec", l.gate.name, filepath.Join(examples, "firewall-nft.sh"), "-t", "60", "-p", l.prefix)
+	l.must("yes\n", "ip", "netns", "exec", l.gate.name, "env", "TMPDIR="+l.dir, filepath.Join(examples, "firewall-nft.sh"), "-t", "60", "-p", l.prefix)
 	ruleset := func() string { // without the sources that have knocked lately
 		return regexp.MustCompile(`(?m)^\s*elements = [^}]*}\n`).ReplaceAllString(l.gate.in("nft", "list", "ruleset"), "")
 	}

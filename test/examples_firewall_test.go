@@ -189,6 +189,20 @@ func TestFirewallIsTakenBack(t *testing.T) {
 	}
 }
 
+// A chain that goes away during the trial, as knockdaemon's does when it stops, does
+// not keep the rest from being taken back.
+func TestFirewallIsTakenBackWithoutChain(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "iptables:iptables", "ip:iproute2")
+	f := firewallScripts["iptables"]
+	s, before := f.sandbox(t)
+	s.in("sh", "-c", "iptables -N KNOCK; iptables -I INPUT -m comment --comment knockdaemon -j KNOCK; iptables -N ban; iptables -I INPUT -j ban")
+	r := f.try(s, "-t", "4")
+	s.in("sh", "-c", "iptables -D INPUT -m comment --comment knockdaemon -j KNOCK; iptables -X KNOCK; iptables -X ban")
+	r.end(1)
+	eventually(t, "the old rules, without the chains", func() bool { return f.snapshot(s) == before })
+}
+
 // The terminal goes away with the connection: here script(1) holds it, and is
 // killed.
 func TestFirewallIsTakenBackWithoutTerminal(t *testing.T) {

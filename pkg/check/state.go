@@ -62,6 +62,9 @@ func stateDir(path string) []finding {
 	case mode&0o077 != 0:
 		findings = append(findings, notef("others can look into the state directory %q (mode %04o)", path, mode).fixed("chmod 700 %s", path))
 	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		findings = append(findings, notef("the state directory %q belongs to the user number %d, who can open ports: right only if the daemon runs as that user", path, st.Uid))
+	}
 	findings = append(findings, room(path)...)
 	if len(findings) == 0 {
 		findings = append(findings, okf("the state directory %q can be written, and has room", path))

@@ -35,7 +35,11 @@ func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
 		}
 		b.tellState()
 	}
-	return b, b.setHeader(c.Knock.Header)
+	if err := b.setHeader(c.Knock.Header); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
 }
 
 // setHeader notes how the key is used from now on, and tells of other uses it has had.

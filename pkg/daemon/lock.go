@@ -126,9 +126,7 @@ func takeLocks(c *config.Daemon) (l *locks, err error) {
 		if err != nil {
 			return l, err
 		}
-		if err := state.sign(); err != nil {
-			return l, err
-		}
+		_ = state.sign() // for people to read; on a full disk it is a lock all the same
 	}
 	if c.PidFile != "" {
 		l.pid, err = l.take(c.PidFile)

@@ -23,9 +23,9 @@ import (
 
 const (
 	// MaxLeases is how many rules a Manager holds at most, those still to be
-	// taken out included; MaxBans how many of them can be bans, so that forged
+	// taken out included: iptables takes 15 s to list 40,000. is how many of them can be bans, so that forged
 	// addresses never take the room of those who knock.
-	MaxLeases = 65536
+	MaxLeases = 16384
 	MaxBans   = 4096
 
 	// syncEvery is how often the firewall is compared with the leases, and

@@ -49,6 +49,7 @@ type entry struct {
 	until   time.Time     // of one restored in another boot: its end by the wall clock, were that right
 	changed time.Duration // when the request was taken up, since boot
 	todo    *task         // nil: the firewall is as it should be
+	dropped bool          // the firewall was told of this ban
 	kind    string        // what to report when that is so; empty: nothing
 }
 
@@ -106,11 +107,21 @@ func (m *Manager) Ban(src netip.Addr, d time.Duration, drop bool) error {
 	return m.ask(banOf(src), request{open: true, silent: !drop || m.options.NoDrops}, d)
 }
 
-// Unban asks for the bans of those addresses to end for which is says so.
+// Unban asks for the bans of those addresses to end for which is says so, also of
+// those that were asked for and have not begun.
 func (m *Manager) Unban(is func(netip.Addr) bool) error {
-	for _, l := range m.Leases() {
-		if l.Rule.Action == firewall.Drop && is(l.Rule.Src) {
-			if err := m.ask(l.Rule, request{}, 0); err != nil {
+	m.mu.Lock()
+	var bans []firewall.Rule
+	for r := range m.requests {
+		bans = append(bans, r)
+	}
+	for r := range m.entries {
+		bans = append(bans, r)
+	}
+	m.mu.Unlock()
+	for _, r := range bans {
+		if r.Action == firewall.Drop && is(r.Src) {
+			if err := m.ask(r, request{}, 0); err != nil {
 				return err
 			}
 		}

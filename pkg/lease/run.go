@@ -3,6 +3,7 @@ package lease
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -113,14 +114,14 @@ func (e *entry) expire(now Instant) {
 // act does what is due with e.
 func (m *Manager) act(ctx context.Context, r firewall.Rule, e *entry, now Instant) {
 	if e.todo == nil && !e.open {
-		m.update(func() { m.forget(r) })
+		m.forget(now)
 		return
 	}
 	m.update(func() { e.expire(now) })
 	var err error
 	switch {
-	case e.silent:
-	case e.open:
+	case e.silent && !e.dropped:
+	case e.open && !e.silent:
 		err = m.backend.Add(ctx, m.inFirewall(r, e))
 		if err == nil && m.sync.delay == 0 {
 			m.sync.due = now.Boot // somebody may have flushed the others
@@ -153,7 +154,7 @@ func (m *Manager) failed(r firewall.Rule, e *entry, err error) {
 // settled records that the firewall is as e says.
 func (m *Manager) settled(r firewall.Rule, e *entry) {
 	kind := e.kind
-	m.update(func() { e.todo, e.kind = nil, "" })
+	m.update(func() { e.todo, e.kind, e.dropped = nil, "", r.Action == firewall.Drop && e.open && !e.silent })
 	if r.Action == firewall.Drop {
 		m.publishIgnored()
 	}
@@ -166,6 +167,9 @@ func (m *Manager) settled(r firewall.Rule, e *entry) {
 // is left to be done.
 func (m *Manager) reconcile(ctx context.Context) {
 	err := m.compare(ctx)
+	if err != nil && ctx.Err() != nil {
+		return // it was cut short, between two changes
+	}
 	now := m.look()
 	if err != nil {
 		if !m.sync.failed {
@@ -194,9 +198,14 @@ func (m *Manager) update(change func()) {
 	change()
 }
 
-// forget drops the entry of r; m.mu is held.
-func (m *Manager) forget(r firewall.Rule) {
-	delete(m.entries, r)
+// forget drops the entries of which nothing is left.
+func (m *Manager) forget(now Instant) {
+	m.update(func() {
+		maps.DeleteFunc(m.entries, func(_ firewall.Rule, e *entry) bool {
+			due, ok := e.due()
+			return ok && due <= now.Boot && !e.open && e.todo == nil
+		})
+	})
 }
 
 // sorted gives the rules of all entries.

@@ -90,6 +90,7 @@ func (m *Manager) restoreOne(s saved, r record) bool {
 	e := &entry{request: request{open: true}, changed: m.base.Boot - changeEvery}
 	rule, silent := s.rule()
 	e.silent = silent || rule.Action == firewall.Drop && m.options.NoDrops
+	e.dropped = rule.Action == firewall.Drop && !e.silent
 	if s.End != 0 {
 		left := s.left(r, m.base, m.boot)
 		if left <= 0 {
