@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/test/logswitch"
 )
 
 const examples = "../examples"
@@ -165,43 +167,16 @@ func (s sandbox) try(address string) (result string) {
 	return result
 }
 
-// logNamespaces lets the kernel log what namespaces drop, as demo.sh does and by
-// the same two locks: the last user puts the switch back.
+// logNamespaces lets the kernel log what namespaces drop until the test ends.
 func logNamespaces(t *testing.T) {
 	t.Helper()
-	const toggle = "/proc/sys/net/netfilter/nf_log_all_netns"
-	lock := func(name string, how int) *os.File {
-		f, err := os.OpenFile("/run/knock-demo."+name, os.O_RDWR|os.O_CREATE, 0o644)
-		if err == nil {
-			err = syscall.Flock(int(f.Fd()), how)
-		}
-		if err != nil {
-			t.Fatalf("failed to lock the switch of the kernel's log: %v", err)
-		}
-		return f
-	}
-	put := func(path, value string) {
-		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-			t.Errorf("failed to turn the switch of the kernel's log: %v", err)
-		}
-	}
-
-	mutex := lock("mutex", syscall.LOCK_EX)
-	defer mutex.Close()
-	users := lock("users", syscall.LOCK_SH)
-	if value, err := os.ReadFile(toggle); err != nil {
-		t.Fatal(err)
-	} else if string(value) == "0\n" {
-		put(toggle, "1\n")
-		put(users.Name(), "0\n")
+	undo, err := logswitch.On()
+	if err != nil {
+		t.Fatalf("failed to turn the switch of the kernel's log: %v", err)
 	}
 	t.Cleanup(func() {
-		defer lock("mutex", syscall.LOCK_EX).Close()
-		defer users.Close()
-		before, _ := os.ReadFile(users.Name())
-		if len(before) > 0 && syscall.Flock(int(users.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			put(toggle, string(before))
-			put(users.Name(), "")
+		if err := undo(); err != nil {
+			t.Errorf("failed to turn the switch of the kernel's log back: %v", err)
 		}
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/portknock/knock/test/logswitch"
 )
 
 type options struct {
@@ -56,7 +58,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	unlog, err := logNamespaces()
+	unlog, err := logswitch.On()
 	if err != nil {
 		return fmt.Errorf("failed to have the kernel log what namespaces drop: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/portknock/knock/test/logswitch"
 )
 
 // The two hosts, and the port that all knocks open.
@@ -56,7 +58,7 @@ func newLab(o options) (l *lab, err error) {
 		return l, err
 	}
 	l.later(func() error { return os.RemoveAll(l.dir) })
-	unlog, err := logNamespaces()
+	unlog, err := logswitch.On()
 	if err != nil {
 		return l, fmt.Errorf("failed to have the kernel log what namespaces drop: %w", err)
 	}

@@ -1,4 +1,6 @@
-package main
+// Package logswitch turns on the kernel's log of what is dropped in network namespaces, for tests and measurements that
+// make hosts of them.
+package logswitch
 
 import (
 	"errors"
@@ -8,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logNamespaces lets the kernel log what namespaces drop, as demo.sh does and by the same two locks: the switch is for
-// the whole machine, and its last user puts it back.
-func logNamespaces() (undo func() error, err error) {
+// On lets the kernel log what namespaces drop, as demo.sh does and by the same two locks: the switch is for the whole
+// machine, and its last user puts it back with undo, which is called once.
+func On() (undo func() error, err error) {
 	const toggle, noted = "/proc/sys/net/netfilter/nf_log_all_netns", "/run/knock-demo.users"
 	mutex, err := lock("/run/knock-demo.mutex", unix.LOCK_EX)
 	if err != nil {
