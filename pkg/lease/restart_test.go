@@ -75,7 +75,7 @@ func TestAskedAtTheEnd(t *testing.T) {
 		h := newHouse(t)
 		h.start()
 		h.open(ip1, 0)
-		h.must(h.Close(ip1, 22)) // not taken up yet: it comes within half a second of the opening
+		h.must(h.Close(ip1, 22)) // not taken up yet
 		h.must(h.Open(ip2, 22, 0))
 		h.cancel()
 		h.must(<-h.done)

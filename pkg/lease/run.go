@@ -81,7 +81,7 @@ func (e *entry) due() (time.Duration, bool) {
 	case e.open:
 		return e.end, e.end != 0
 	default:
-		return e.changed + changeEvery, true
+		return e.paced, true
 	}
 }
 

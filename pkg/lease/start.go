@@ -87,7 +87,7 @@ func (m *Manager) restore() error {
 
 // restoreOne takes up a lease of r, unless it has ended.
 func (m *Manager) restoreOne(s saved, r record) bool {
-	e := &entry{request: request{open: true}, changed: m.base.Boot - changeEvery}
+	e := &entry{request: request{open: true}}
 	rule, silent := s.rule()
 	e.silent = silent || rule.Action == firewall.Drop && m.options.NoDrops
 	e.dropped = rule.Action == firewall.Drop && !e.silent

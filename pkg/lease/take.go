@@ -43,8 +43,8 @@ func (m *Manager) ready(now Instant, all bool) (map[firewall.Rule]request, time.
 	defer m.mu.Unlock()
 	ready, next := make(map[firewall.Rule]request), time.Duration(math.MaxInt64)
 	for r, q := range m.requests {
-		if e := m.entries[r]; e != nil && e.changed+changeEvery > now.Boot && !all {
-			next = min(next, e.changed+changeEvery)
+		if e := m.entries[r]; e != nil && e.next() > now.Boot && !all {
+			next = min(next, e.next())
 			continue
 		}
 		ready[r] = q
@@ -62,7 +62,7 @@ func (m *Manager) refuse(ready map[firewall.Rule]request, now Instant, err error
 			if m.entries[r] == nil {
 				m.entries[r] = &entry{}
 			}
-			m.entries[r].changed = now.Boot
+			m.entries[r].pace(now)
 		})
 	}
 }
@@ -108,7 +108,8 @@ func (m *Manager) apply(r firewall.Rule, q request, now Instant) {
 	if e.todo != nil { // it did not work so far: that was told, and need not be told again
 		todo.delay, todo.failed = e.todo.delay, e.todo.failed
 	}
-	e.request, e.until, e.changed, e.todo = q, time.Time{}, now.Boot, todo
+	e.request, e.until, e.todo = q, time.Time{}, todo
+	e.pace(now)
 }
 
 // saveChange writes the journal as it will be with the requests in ready, if they make
