@@ -35,7 +35,7 @@ func (d *Daemon) act(k decision) {
 
 // guessed does what the configuration wants done about a source whose knocks fail again and again. A banned one is not
 // an enemy for sure: addresses can be forged, and are shared.
-func (d *Daemon) guessed(src netip.Addr, _ time.Time) {
+func (d *Daemon) guessed(src netip.Addr) {
 	g := d.setup.config.Guessing
 	log := d.sparing("guesses").WithFields(logrus.Fields{"src": src, "failures": g.Limit, "within": g.Within.String()})
 	switch {

@@ -23,8 +23,8 @@ type setup struct {
 	booted   time.Time // when the decoder was told last when that was
 
 	log     *logrus.Logger
-	ignored func(netip.Addr) bool               // is this source banned?
-	guessed func(src netip.Addr, now time.Time) // this one fails again and again
+	ignored func(src netip.Addr) bool // is it banned?
+	guessed func(src netip.Addr)      // it fails again and again
 }
 
 // seen counts what the daemon has seen.
@@ -86,7 +86,7 @@ func (s *setup) take(line []byte, now time.Time, seen *seen) {
 		return
 	}
 	if s.pipeline.tracker.Observe(pkt, now) == tracker.Failed && s.guesses.Failed(pkt.Src, now) {
-		s.guessed(pkt.Src, now)
+		s.guessed(pkt.Src)
 	}
 }
 
