@@ -217,7 +217,7 @@ func (d *Daemon) check(from origins) error {
 		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
 	case d.Knock.IVLength != 0 && !sent:
 		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has 8 bytes"))
-	case d.Guessing.Action == BanDrop && d.Chain == "INPUT":
+	case d.Guessing.Action == BanDrop && d.Chain == firewall.InputChain:
 		return from.at("ban-action", errors.New("drop needs a chain of our own: with chain = INPUT it can be report or ignore"))
 	case len(d.Knock.IV) != 0 && sent:
 		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))

@@ -81,7 +81,7 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
 	o := lease.Options{
 		Keep:    c.OnStop == config.OnStopKeep,
-		NoDrops: c.Chain == inputChain,
+		NoDrops: c.Chain == firewall.InputChain,
 		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
 	}
 	if !c.Test {
@@ -192,9 +192,6 @@ func (d *Daemon) line(line []byte) {
 	d.seen.lines++
 	d.setup.take(line, now, &d.seen)
 }
-
-// inputChain is the chain in which there is no room of our own.
-const inputChain = "INPUT"
 
 // countsEvery is how often -debug tells the counts, if lines come.
 const countsEvery = 10 * time.Second

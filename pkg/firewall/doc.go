@@ -25,8 +25,10 @@ const (
 	// DefaultChain is the chain of our own when none is named.
 	DefaultChain = "KNOCK"
 
-	// input is the built-in chain that packets for this host go through.
-	input = "INPUT"
+	// InputChain is the built-in chain that packets for this host go through. Rules
+	// straight in it have no place where one could drop.
+	InputChain = "INPUT"
+	input      = InputChain
 	// comment marks what is ours in the kernel.
 	comment = "knockdaemon"
 	// maxChain is the longest name a chain can have, in bytes: the kernel's

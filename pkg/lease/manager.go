@@ -30,10 +30,11 @@ type Manager struct {
 	stopped  bool
 
 	// The rest is Run's alone.
-	base    Instant // what the wall clock is worked out from
-	sync    task    // the next comparison with the firewall
-	unsaved bool    // the journal does not say what it should
-	deaf    bool    // the journal cannot be written, which was reported
+	base    Instant       // what the wall clock is worked out from
+	sync    task          // the next comparison with the firewall
+	saved   time.Duration // when the journal was written last, since boot
+	unsaved bool          // the journal does not say what it should
+	deaf    bool          // the journal cannot be written, which was reported
 }
 
 // request is a change that somebody wants, the last one of its rule.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,6 +307,57 @@ func FuzzJournal(f *testing.F) {
 			if s.End != 0 && s.left(r, Instant{Wall: r.Saved, Boot: 0}, "other") > s.Left {
 				t.Errorf("%v has more left than it had", s)
 			}
+		}
+	})
+}
+
+// TestWrites: an opening is written once, and how long is left of it again before
+// what saved.left takes for granted is over.
+func TestWrites(t *testing.T) {
+	t.Parallel()
+	var (
+		mu    sync.Mutex
+		times []time.Time
+	)
+	since := func(begin time.Time) (seconds []float64) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, at := range times {
+			seconds = append(seconds, at.Sub(begin).Seconds())
+		}
+		times = nil
+		return seconds
+	}
+	inHouseOf(t, func(h *house) {
+		h.write = func(path string, r record) error {
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, time.Now())
+			return writeJournal(path, r)
+		}
+	}, func(h *house) {
+		since(h.begin)
+		h.open(ip1, 600)
+		h.at(10)
+		if got := since(h.begin); len(got) != 1 {
+			t.Errorf("an opening was written at %v s, want it once", got)
+		}
+		last := 0.0
+		for at := 20.0; at < 600; at += 20 { // each of these has the firewall compared
+			h.at(at)
+			h.open(ip2, 0)
+			h.close(ip2)
+			h.at(at + 19)
+			for _, written := range since(h.begin) {
+				if written-last >= 60 {
+					t.Errorf("nothing was written from %v to %v s", last, written)
+				}
+				last = written
+			}
+		}
+		h.at(700)
+		if last < 540 {
+			t.Errorf("nothing was written after %v s", last)
 		}
 	})
 }

@@ -46,7 +46,6 @@ func (m *Manager) step(ctx context.Context) time.Duration {
 	r, e, due := m.first()
 	switch {
 	case m.sync.due <= now.Boot && (e == nil || m.sync.due <= due), m.sync.delay == 0 && m.countDue(now) > fewTasks:
-		m.end(now)
 		m.reconcile(ctx)
 		return 0
 	case e != nil && due <= now.Boot:

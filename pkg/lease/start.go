@@ -97,7 +97,7 @@ func (m *Manager) restoreOne(s saved, r record) bool {
 			return false
 		}
 		e.end = m.base.Boot + left
-		if r.Boot != m.boot || m.boot == "" {
+		if !r.of(m.boot) {
 			e.until = s.Until
 		}
 	}
@@ -117,8 +117,10 @@ func (m *Manager) dropLimited() (n int) {
 	return n
 }
 
-// compare has the firewall hold the leases and nothing else of ours.
+// compare has the firewall hold the leases and nothing else of ours. What has
+// ended by now is no lease any more.
 func (m *Manager) compare(ctx context.Context) error {
+	m.end(m.clock())
 	changes, err := m.backend.Sync(ctx, m.wanted())
 	changes = m.unexpected(changes)
 	if m.options.Repaired != nil && (changes.Healed || changes.Unknown+len(changes.Removed)+len(changes.Restored) > 0) {
@@ -129,10 +131,9 @@ func (m *Manager) compare(ctx context.Context) error {
 
 // wanted is what the firewall is to hold.
 func (m *Manager) wanted() []firewall.Entry {
-	now := m.clock().Boot
 	var list []firewall.Entry
 	for r, e := range m.entries {
-		if e.open && !e.silent && (e.end == 0 || e.end > now) {
+		if e.open && !e.silent {
 			list = append(list, m.inFirewall(r, e))
 		}
 	}

@@ -150,7 +150,8 @@ func (m *Manager) closes(ready map[firewall.Rule]request) bool {
 }
 
 // keep writes the journal again if it does not say what it should, or so that it
-// says how long is left of what has an end.
+// says how long is left of what has an end: not after each change, which has just
+// been written, but more often than [saved.left] takes for granted.
 func (m *Manager) keep(now Instant) {
 	limited := func() bool {
 		for _, e := range m.entries {
@@ -160,7 +161,7 @@ func (m *Manager) keep(now Instant) {
 		}
 		return false
 	}
-	if m.unsaved || limited() {
+	if m.unsaved || now.Boot-m.saved >= syncEvery/2 && limited() {
 		_ = m.save(now, nil) // reported; tried again in half a minute
 	}
 }
@@ -178,6 +179,9 @@ func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
 		m.note("the journal cannot be written: no port is opened until it can", err)
 	case err == nil && m.deaf:
 		m.note("the journal can be written again", nil)
+	}
+	if err == nil {
+		m.saved = now.Boot
 	}
 	m.deaf, m.unsaved = err != nil, m.unsaved && err != nil
 	return err
