@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/packet":   nil,
 	"pkg/sequence": {"pkg/packet"},
+	"pkg/sniff":    nil,
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
 	"pkg/spent":    {"golang.org/x/sys/unix"},
 	"pkg/tracker":  {"pkg/packet"},

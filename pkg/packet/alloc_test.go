@@ -38,3 +38,12 @@ func TestCustomDoesNotAllocateForNoise(t *testing.T) {
 		}
 	}
 }
+
+func TestDecodeIPDoesNotAllocate(t *testing.T) {
+	for name, text := range map[string]string{"IPv4": synIPv4, "IPv6": synIPv6, "cut": "45 00"} {
+		b := unhex(t, text)
+		if got := testing.AllocsPerRun(100, func() { DecodeIP(b) }); got > 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}

@@ -1,4 +1,5 @@
-// Package packet turns a line of a firewall's log into the packet that the line is about.
+// Package packet turns a line of a firewall's log into the packet that the line is about, and the bytes of an IP
+// packet into what of it may be a knock.
 //
 // It is pure: no file, no clock, no goroutine. Following the log is left to package source, and what a packet
 // means to package tracker. A Decoder trusts a line only if the kernel's logger wrote it (see Options), because
@@ -12,7 +13,7 @@ import (
 
 // A Packet is one packet that a firewall saw and wrote down.
 type Packet struct {
-	At      time.Time // the line's own stamp; zero if it carries none
+	At      time.Time // the line's own stamp; zero if it carries none, and for a packet that comes live
 	Src     netip.Addr
 	Dst     netip.Addr // the zero Addr if the line does not tell
 	SrcPort uint16     // 0 if the line does not tell
