@@ -1,8 +1,8 @@
 // Package source brings the lines of a firewall's log to whoever decodes
 // them: live, through every way a log is rotated, replaced or restored
-// ([Follower]), or from a file read once to its end ([Blocks], [Lines]). It knows
-// bytes and newlines only: what a line says, and whether its stamp is too old to
-// be believed, is for others to judge.
+// ([Follower]), from the kernel itself ([Kmsg]), or from a file read once to its
+// end ([Blocks], [Lines]). It knows bytes and newlines only: what a line says, and
+// whether its stamp is too old to be believed, is for others to judge.
 //
 // A line is delivered once, whole and after its newline, or not at all. No
 // piece of a line is ever handed on as a line: log text is chosen by strangers,

@@ -18,11 +18,12 @@ const (
 	rearmAfter = 5 * time.Second
 )
 
-// Options are the settings of a Follower.
+// Options are the settings of a Follower or a Kmsg.
 type Options struct {
 	// Report, if not nil, gets what an operator should know: the log cannot
 	// be read, can be read again, was truncated or replaced, an overlong
-	// line was dropped (once a minute at most), there is no inotify. It is
+	// line was dropped (once a minute at most), there is no inotify, messages
+	// of the kernel were lost (once a minute at most). It is
 	// called on changes, never for each line, and from Run's goroutine. The
 	// error may be nil.
 	Report func(msg string, err error)
@@ -46,17 +47,22 @@ type Follower struct {
 // NewFollower makes a Follower of the log at path, which may be a symbolic
 // link and need not exist. It starts nothing.
 func NewFollower(path string, o Options) *Follower {
-	f := &Follower{path: path, report: o.Report, started: o.Started, looked: o.Looked, lateFor: lateFor}
-	if f.report == nil {
-		f.report = func(string, error) {}
+	o = o.whole()
+	return &Follower{path: path, report: o.Report, started: o.Started, looked: o.Looked, lateFor: lateFor}
+}
+
+// whole puts functions that do nothing in the place of those not given.
+func (o Options) whole() Options {
+	if o.Report == nil {
+		o.Report = func(string, error) {}
 	}
-	if f.started == nil {
-		f.started = func() {}
+	if o.Started == nil {
+		o.Started = func() {}
 	}
-	if f.looked == nil {
-		f.looked = func() {}
+	if o.Looked == nil {
+		o.Looked = func() {}
 	}
-	return f
+	return o
 }
 
 // Run hands every line completed after its start to handle, without its

@@ -21,11 +21,15 @@ import (
 const (
 	envFollow    = "SOURCE_TEST_FOLLOW"     // follow this path, print what comes
 	envNoInotify = "SOURCE_TEST_NO_INOTIFY" // set this limit in /proc/sys/user to 0 first
+	envKmsg      = "SOURCE_TEST_KMSG"       // read the kernel's log, print how that begins
 )
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(envFollow); path != "" {
 		os.Exit(followAndPrint(path))
+	}
+	if os.Getenv(envKmsg) != "" {
+		os.Exit(readKmsg())
 	}
 	if limit := os.Getenv(envNoInotify); limit != "" {
 		if err := setLimit(limit, "0"); err != nil || inotifyWorks() {
