@@ -12,7 +12,8 @@ packages=(
 	ca-certificates                           # go fetches modules
 	gcc libc6-dev                             # go test -race
 	iproute2 iptables nftables util-linux     # hosts and firewalls
-	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the cipher
+	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the ciphers
+	libcrypt-des-perl libcrypt-rijndael-perl
 	knockd                                    # what the latency is compared with
 	nmap                                      # scans the knock ports
 	logrotate netcat-openbsd openssl procps rsyslog

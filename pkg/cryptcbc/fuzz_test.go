@@ -68,3 +68,34 @@ func FuzzDecryptRandomIV(f *testing.F) {
 		}
 	})
 }
+
+// What DES or Rijndael accepts encrypts to the same ciphertext again, and nothing panics.
+func FuzzDecryptOthers(f *testing.F) {
+	ciphers := others(f)
+	for _, iv := range []string{"0", "01234567", "0123456701234567"} {
+		f.Add(true, []byte(iv), []byte("more than one block of 16"))
+		f.Add(false, []byte(iv), []byte{})
+	}
+	f.Fuzz(func(t *testing.T, wide bool, iv, text []byte) {
+		c := ciphers["DES"]
+		if wide {
+			c = ciphers["Rijndael"]
+		}
+		plaintext, err := c.Decrypt(iv, text)
+		if err == nil {
+			if again, err := c.Encrypt(iv, plaintext); err != nil || !bytes.Equal(again, text) {
+				t.Fatalf("encrypted again: %x, %v, want %x", again, err, text)
+			}
+		}
+		ciphertext, err := c.Encrypt(iv, text)
+		if (err != nil) != (len(iv) < 1 || len(iv) > c.BlockSize()) {
+			t.Fatalf("Encrypt with IV %q: %v", iv, err)
+		}
+		if err != nil {
+			return
+		}
+		if got, err := c.Decrypt(iv, ciphertext); err != nil || !bytes.Equal(got, text) {
+			t.Fatalf("Decrypt = %q, %v, want %q", got, err, text)
+		}
+	})
+}

@@ -10,14 +10,16 @@ import (
 )
 
 // KeySize is the length of the derived key in bytes: the most that Blowfish
-// takes, and what Crypt::CBC always gives it.
+// takes, and what Crypt::CBC always gives it. The other ciphers take the first
+// bytes of it, as many as they need: DES 8, Rijndael 32.
 const KeySize = 56
 
 // Cipher encrypts and decrypts with one passphrase. It holds no state between
-// messages and is safe for concurrent use. Make one with [New]: deriving the
-// key costs about as much as encrypting 4 KiB, so keep it.
+// messages and is safe for concurrent use. Make one with [New], [NewDES] or
+// [NewRijndael]: with Blowfish, deriving the key costs about as much as
+// encrypting 4 KiB, so keep it.
 type Cipher struct {
-	block *blowfish.Cipher
+	block block
 }
 
 // Key derives the Blowfish key from passphrase as the first releases of
@@ -36,16 +38,25 @@ func Key(passphrase []byte) [KeySize]byte {
 	return [KeySize]byte(material[:KeySize])
 }
 
-// New returns the Cipher of passphrase, which is bytes, not text: a newline at
-// its end counts. An empty passphrase is an error. The slice is not kept.
+// New returns the Cipher of passphrase with Blowfish, in blocks of 8 bytes. A
+// passphrase is bytes, not text: a newline at its end counts. An empty one is an
+// error. The slice is not kept.
 func New(passphrase []byte) (*Cipher, error) {
-	if len(passphrase) == 0 {
-		return nil, errors.New("passphrase is empty, want at least 1 byte")
+	key, err := keyOf(passphrase)
+	if err != nil {
+		return nil, err
 	}
-	key := Key(passphrase)
-	block, err := blowfish.NewCipher(key[:])
+	b, err := blowfish.NewCipher(key[:])
 	if err != nil {
 		return nil, fmt.Errorf("failed to set up blowfish: %w", err)
 	}
-	return &Cipher{block: block}, nil
+	return &Cipher{block{size: BlockSize, blowfish: b}}, nil
+}
+
+// keyOf gives the key of a passphrase that is not empty.
+func keyOf(passphrase []byte) (key [KeySize]byte, err error) {
+	if len(passphrase) == 0 {
+		return key, errors.New("passphrase is empty, want at least 1 byte")
+	}
+	return Key(passphrase), nil
 }

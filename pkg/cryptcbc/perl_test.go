@@ -36,9 +36,21 @@ func perlSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// randomMessages draws messages from the run's seed, which it logs. The first ones have
-// what a program in Perl or C might stumble over.
-func randomMessages(t *testing.T) []message {
+// forms are the ciphers and headers that Crypt::CBC has.
+var forms = []struct {
+	cipher, header string
+	new            func(passphrase []byte) (*Cipher, error)
+}{
+	{"Blowfish", "none", New},
+	{"Blowfish", "randomiv", New},
+	{"DES", "none", NewDES},
+	{"DES", "randomiv", NewDES},
+	{"Rijndael", "none", NewRijndael},
+}
+
+// randomMessages draws messages with an IV of size bytes from the run's seed, which it
+// logs. The first ones have what a program in Perl or C might stumble over.
+func randomMessages(t *testing.T, size int) []message {
 	t.Helper()
 	seed := perlSeed(t)
 	t.Logf("PERL_SEED=%d", seed)
@@ -51,13 +63,13 @@ func randomMessages(t *testing.T) []message {
 		return b
 	}
 	messages := []message{
-		{[]byte("0"), []byte("01234567"), nil},
-		{[]byte{0}, make([]byte, 8), []byte("0")},
-		{bytes.Repeat([]byte{0xff}, 100), []byte("\n\n\n\n\n\n\n\n"), []byte("\x01\x01\x01\x01\x01\x01\x01\x01")},
-		{[]byte("caf\xc3\xa9\n"), []byte("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"), []byte("12345678")},
+		{[]byte("0"), bytes.Repeat([]byte("0"), size), nil},
+		{[]byte{0}, make([]byte, size), []byte("0")},
+		{bytes.Repeat([]byte{0xff}, 100), bytes.Repeat([]byte("\n"), size), bytes.Repeat([]byte{1}, size)},
+		{[]byte("caf\xc3\xa9\n"), bytes.Repeat([]byte("\xff\xfe"), size/2), bytes.Repeat([]byte{byte(size)}, size)},
 	}
 	for len(messages) < perlCases {
-		messages = append(messages, message{draw(1 + r.IntN(100)), draw(8), draw(r.IntN(65))})
+		messages = append(messages, message{draw(1 + r.IntN(100)), draw(size), draw(r.IntN(65))})
 	}
 	return messages
 }
@@ -78,7 +90,7 @@ func perl(t *testing.T, lines []string) [][]byte {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
-		t.Fatalf("failed to run %q: %v (needs the Debian packages perl, libcrypt-cbc-perl and libcrypt-blowfish-perl)\n%s",
+		t.Fatalf("failed to run %q: %v (needs the Debian packages perl and libcrypt-{cbc,blowfish,des,rijndael}-perl)\n%s",
 			cmd.Args, err, stderr.String())
 	}
 	answers := strings.Fields(string(out))
@@ -97,25 +109,35 @@ func perl(t *testing.T, lines []string) [][]byte {
 	return decoded
 }
 
+func newForPerl(t *testing.T, new func([]byte) (*Cipher, error), passphrase []byte) *Cipher {
+	t.Helper()
+	c, err := new(passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestPerlEncryptsGoDecrypts(t *testing.T) {
 	t.Parallel()
-	for _, header := range []string{"none", "randomiv"} {
-		t.Run(header, func(t *testing.T) {
+	for _, f := range forms {
+		t.Run(f.cipher+"/"+f.header, func(t *testing.T) {
 			t.Parallel()
-			messages := randomMessages(t)
+			size := newForPerl(t, f.new, []byte("x")).BlockSize()
+			messages := randomMessages(t, size)
 			var lines []string
 			for _, m := range messages {
-				lines = append(lines, fmt.Sprintf("encrypt %s %x %x %s", header, m.passphrase, m.iv, hexWord(m.plaintext)))
+				lines = append(lines, fmt.Sprintf("encrypt %s %s %x %x %s", f.cipher, f.header, m.passphrase, m.iv, hexWord(m.plaintext)))
 			}
 			for i, encrypted := range perl(t, lines) {
 				m := messages[i]
-				c := newCipher(t, string(m.passphrase))
+				c := newForPerl(t, f.new, m.passphrase)
 				var got []byte
 				var err error
-				if header == "none" {
+				if f.header == "none" {
 					got, err = c.Decrypt(m.iv, encrypted)
 				} else {
-					got, err = c.DecryptRandomIV(encrypted, BlockSize)
+					got, err = c.DecryptRandomIV(encrypted, size)
 				}
 				if err != nil || !bytes.Equal(got, m.plaintext) {
 					t.Errorf("%s: perl made %x; got %x, %v", lines[i], encrypted, got, err)
@@ -127,14 +149,14 @@ func TestPerlEncryptsGoDecrypts(t *testing.T) {
 
 func TestGoEncryptsPerlDecrypts(t *testing.T) {
 	t.Parallel()
-	for _, header := range []string{"none", "randomiv"} {
-		t.Run(header, func(t *testing.T) {
+	for _, f := range forms {
+		t.Run(f.cipher+"/"+f.header, func(t *testing.T) {
 			t.Parallel()
-			messages := randomMessages(t)
+			messages := randomMessages(t, newForPerl(t, f.new, []byte("x")).BlockSize())
 			var lines []string
 			for _, m := range messages {
-				ciphertext := encryptForPerl(t, header, m)
-				lines = append(lines, fmt.Sprintf("decrypt none %x %x %x", m.passphrase, m.iv, ciphertext))
+				ciphertext := encryptForPerl(t, newForPerl(t, f.new, m.passphrase), f.header, m)
+				lines = append(lines, fmt.Sprintf("decrypt %s none %x %x %x", f.cipher, m.passphrase, m.iv, ciphertext))
 			}
 			for i, got := range perl(t, lines) {
 				if want := messages[i].plaintext; !bytes.Equal(got, want) {
@@ -145,11 +167,21 @@ func TestGoEncryptsPerlDecrypts(t *testing.T) {
 	}
 }
 
+// Crypt::CBC has no such message either.
+func TestPerlRefusesRijndaelWithHeader(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "perl", "testdata/cbc.pl")
+	cmd.Stdin = strings.NewReader("encrypt Rijndael randomiv 6b 30313233343536373031323334353637 00\n")
+	out, err := cmd.CombinedOutput()
+	if want := "non-8 byte blocksize cipher"; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("perl: %v, %s, want an error with %q", err, out, want)
+	}
+}
+
 // encryptForPerl returns the ciphertext without its header, since Crypt::CBC 3.04
 // cannot decrypt what begins with one, not even its own.
-func encryptForPerl(t *testing.T, header string, m message) []byte {
+func encryptForPerl(t *testing.T, c *Cipher, header string, m message) []byte {
 	t.Helper()
-	c := newCipher(t, string(m.passphrase))
 	if header == "none" {
 		ciphertext, err := c.Encrypt(m.iv, m.plaintext)
 		if err != nil {

@@ -29,9 +29,10 @@ func toBytes(ints []int) []byte {
 	return b
 }
 
-func readVectors(t *testing.T) []vector {
+// readVectors returns the 60 vectors of a file.
+func readVectors(t *testing.T, path string) []vector {
 	t.Helper()
-	text, err := os.ReadFile("testdata/crypt-cbc.json")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,31 +43,40 @@ func readVectors(t *testing.T) []vector {
 		t.Fatal(err)
 	}
 	if len(file.Vectors) != 60 {
-		t.Fatalf("crypt-cbc.json has %d vectors, want 60", len(file.Vectors))
+		t.Fatalf("%s has %d vectors, want 60", path, len(file.Vectors))
 	}
 	return file.Vectors
 }
 
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	headers := map[string]int{}
-	for i, v := range readVectors(t) {
-		headers[v.Header]++
-		t.Run(fmt.Sprintf("%02d-%s", i, v.Header), func(t *testing.T) {
-			t.Parallel()
-			checkVector(t, v)
-		})
-	}
-	if diff := cmp.Diff(map[string]int{"none": 30, "randomiv": 30}, headers); diff != "" {
-		t.Errorf("headers (-want +got):\n%s", diff)
+	for path, want := range map[string]map[string]int{
+		"testdata/crypt-cbc.json": {"Blowfish none": 30, "Blowfish randomiv": 30},
+		"testdata/ciphers.json":   {"DES none": 20, "DES randomiv": 20, "Rijndael none": 20},
+	} {
+		forms := map[string]int{}
+		for i, v := range readVectors(t, path) {
+			forms[v.Cipher+" "+v.Header]++
+			t.Run(fmt.Sprintf("%s-%02d-%s", v.Cipher, i, v.Header), func(t *testing.T) {
+				t.Parallel()
+				checkVector(t, v)
+			})
+		}
+		if diff := cmp.Diff(want, forms); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
 	}
 }
 
 func checkVector(t *testing.T, v vector) {
-	if v.Cipher != "Blowfish" {
-		t.Fatalf("cipher is %q, want Blowfish", v.Cipher)
+	new := map[string]func([]byte) (*Cipher, error){"Blowfish": New, "DES": NewDES, "Rijndael": NewRijndael}[v.Cipher]
+	if new == nil {
+		t.Fatalf("cipher is %q", v.Cipher)
 	}
-	c := newCipher(t, v.Passphrase)
+	c, err := new([]byte(v.Passphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
 	iv, payload, message := toBytes(v.IV), toBytes(v.Payload), toBytes(v.Ciphertext)
 	encrypt := c.Encrypt
 	decrypt := func(message []byte) ([]byte, error) { return c.Decrypt(iv, message) }

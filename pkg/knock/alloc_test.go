@@ -1,6 +1,9 @@
 package knock
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // noise is what the daemon asks Open about nearly always: windows that are no
 // knock. Here are all the ways of not being one, and a real knock.
@@ -28,6 +31,10 @@ func noise(t testing.TB) map[string]struct {
 		"randomiv/header":   {sent, with(sealed, 0, 745), ErrHeader},
 		"randomiv/padding":  {sent, with(sealed, 15, 745+((sealed[15]-745)^1)), ErrPadding},
 		"randomiv/checksum": {sent, with(sealed, 8, 745+((sealed[8]-745)^1)), ErrChecksum},
+
+		"DES/padding":       {newCodec(t, Options{Passphrase: []byte("knock"), Cipher: CipherDES}), published, ErrPadding},
+		"Rijndael/padding":  {newCodec(t, Options{Passphrase: []byte("knock"), Cipher: CipherRijndael}), slices.Concat(published, published), ErrPadding},
+		"no cipher/padding": {newClear(t), published, ErrPadding},
 	}
 }
 

@@ -19,32 +19,37 @@ var (
 	// though the Codec is one of HeaderRandomIV.
 	ErrHeader = errors.New(`wrong header, want the knocks of "RandomIV"`)
 	// ErrPadding is a sequence that does not decrypt to anything: noise, or
-	// another passphrase or IV.
+	// another passphrase or IV. With CipherNone, its last byte is not 1.
 	ErrPadding = errors.New("wrong padding: noise, or other passphrase or IV")
-	// ErrPayload is a payload that is not 7 bytes long or, from [Codec.Seal], one
-	// that does not fit into 7 bytes, because its IP is not IPv4.
+	// ErrPayload is a payload that is not 7 bytes long or, from [Codec.Seal] and
+	// [Payload.Bytes], one that does not fit into 7 bytes, because its IP is not
+	// IPv4.
 	ErrPayload = errors.New("wrong payload, want 7 bytes with an IPv4 address")
 	// ErrChecksum is a payload of 7 bytes, the last of which is not the sum of the
 	// others modulo 255.
 	ErrChecksum = errors.New("wrong checksum: noise, or other passphrase or IV")
 )
 
-// maxLength is how many knocks the longest sequence has.
-const maxLength = len(cryptcbc.Header) + 2*cryptcbc.BlockSize
+// maxLength is how many knocks the longest sequence has, and maxBlock how many bytes
+// the longest block: Rijndael's.
+const (
+	maxLength = len(cryptcbc.Header) + 2*cryptcbc.BlockSize
+	maxBlock  = 16
+)
 
 // Codec makes and reads the sequences of one set of [Options]. It does not change
 // once made, and is safe for concurrent use.
 type Codec struct {
-	cipher   *cryptcbc.Cipher
-	header   string // cryptcbc.Header, or empty with HeaderNone
-	iv       []byte // empty: a fresh one for each knock
-	ivLength int    // bytes of IV in a sequence, 0 with HeaderNone
-	length   int    // knocks in a sequence
+	cipher   *cryptcbc.Cipher // nil: none
+	header   string           // cryptcbc.Header, or empty with HeaderNone
+	iv       []byte           // empty: a fresh one for each knock, or no cipher
+	ivLength int              // bytes of IV in a sequence, 0 with HeaderNone
+	length   int              // knocks in a sequence
 	portMin  uint16
 }
 
-// Len returns the number of knocks in a sequence: 8 with HeaderNone, 17 to 24
-// (16 and the length of the IV) with HeaderRandomIV.
+// Len returns the number of knocks in a sequence: 8 with HeaderNone (16 with
+// CipherRijndael), 17 to 24 (16 and the length of the IV) with HeaderRandomIV.
 func (c *Codec) Len() int { return c.length }
 
 // Ports returns the lowest and the highest TCP port that a knock can go to, both
@@ -54,10 +59,10 @@ func (c *Codec) Ports() (low, high uint16) { return c.portMin, c.portMin + 255 }
 // Seal returns the TCP ports to knock at, in order, to ask for p. The only error
 // is [ErrPayload], wrapped, for an IP that is not IPv4.
 func (c *Codec) Seal(p Payload) ([]uint16, error) {
-	if !p.IP.Is4() {
-		return nil, fmt.Errorf("failed to seal address %q: %w", p.IP, ErrPayload)
+	plaintext, err := p.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("failed to seal address %q: %w", p.IP, err)
 	}
-	plaintext := p.encode()
 	message, err := c.encrypt(plaintext[:])
 	if err != nil {
 		return nil, fmt.Errorf("failed to encrypt the payload: %w", err)
@@ -71,6 +76,9 @@ func (c *Codec) Seal(p Payload) ([]uint16, error) {
 
 // encrypt returns the bytes of a sequence.
 func (c *Codec) encrypt(plaintext []byte) ([]byte, error) {
+	if c.cipher == nil {
+		return append(plaintext, padding), nil
+	}
 	if c.header == "" {
 		return c.cipher.Encrypt(c.iv, plaintext)
 	}
@@ -107,16 +115,28 @@ func (c *Codec) Open(ports []uint16) (Payload, error) {
 	if c.header != "" {
 		iv = message[len(c.header):start]
 	}
-	var buffer [cryptcbc.BlockSize]byte
+	if c.cipher == nil {
+		return parsePadded(message[:paddedLength])
+	}
+	var buffer [maxBlock]byte
 	plaintext, err := c.cipher.AppendDecrypt(buffer[:0], iv, message[start:c.length])
 	if err != nil {
 		return Payload{}, ErrPadding // the lengths are right, so it is nothing else
 	}
-	return decode(plaintext)
+	return ParsePayload(plaintext)
+}
+
+// parsePadded reads a payload in clear.
+func parsePadded(b []byte) (Payload, error) {
+	if b[payloadLength] != padding {
+		return Payload{}, ErrPadding
+	}
+	return ParsePayload(b[:payloadLength])
 }
 
 // Block returns the one block of ciphertext in ports, a sequence that [Codec.Open]
-// accepted: its last 8 knocks, whatever the Header. A header's IV can be made to
+// accepted: its last 8 knocks, whatever the Header. With CipherRijndael they are
+// the second half of the block, and with CipherNone the payload. A header's IV can be made to
 // fit any payload once one is known, so what tells a new knock from one made of
 // an old one is its block alone. Block panics if there are less than 8 ports, and
 // what it returns of a sequence that was not accepted says nothing. It allocates

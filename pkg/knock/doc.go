@@ -8,7 +8,7 @@
 //
 // The CHECKSUM is the sum of the six others modulo 255 (not 256). These bytes
 // are encrypted as Perl's Crypt::CBC does it with Blowfish (see
-// [github.com/portknock/knock/pkg/cryptcbc]), and each byte b of the outcome is
+// [github.com/portknock/knock/pkg/cryptcbc]) or another [Cipher], and each byte b of the outcome is
 // one knock: an attempt to connect to TCP port 745+b, so to one of 745 to 1000.
 // The lowest port can be another.
 //
@@ -18,6 +18,8 @@
 //     was agreed. The same payload is the same sequence each time.
 //   - [HeaderRandomIV]: 16+n knocks. The eight bytes "RandomIV", an IV of n bytes
 //     (8, unless 1 to 7 were agreed), then the ciphertext.
+//
+// [CipherRijndael] has the first of them only, in 16 knocks.
 //
 // [Codec.Seal] makes a sequence and [Codec.Open] reads one. Open is made to be
 // called on every window of a stream of noise. It is strict: the padding, the

@@ -96,3 +96,36 @@ func FuzzSeal(f *testing.F) {
 		}
 	})
 }
+
+// What any other cipher's Open accepts is what its Seal makes, and nothing panics.
+func FuzzOpenOthers(f *testing.F) {
+	codecs := []*Codec{
+		newCodec(f, Options{Passphrase: []byte("knock"), Cipher: CipherDES}),
+		newCodec(f, Options{Passphrase: []byte("knock"), Cipher: CipherRijndael}),
+		newClear(f),
+	}
+	for i, c := range codecs {
+		ports, err := c.Seal(publishedPayload)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var message []byte
+		for _, port := range ports {
+			message = append(message, byte(port-DefaultPortMin))
+		}
+		f.Add(uint8(i), message)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, message []byte) {
+		c := codecs[int(which)%len(codecs)]
+		var ports []uint16
+		for _, b := range message {
+			ports = append(ports, DefaultPortMin+uint16(b))
+		}
+		p, err := c.Open(ports)
+		if err == nil {
+			checkSealsAgain(t, c, p, ports)
+		} else if p != (Payload{}) {
+			t.Fatalf("payload %v beside error %v", p, err)
+		}
+	})
+}

@@ -11,7 +11,8 @@ import (
 const (
 	// DefaultPortMin is the TCP port of byte 0.
 	DefaultPortMin = 745
-	// DefaultIV is the IV of [HeaderNone]: eight ASCII digits.
+	// DefaultIV is the IV of [HeaderNone]: eight ASCII digits. For [CipherRijndael],
+	// whose IVs are twice as long, it is there twice.
 	DefaultIV = "01234567"
 	// DefaultIVLength is the length in bytes of the IV of [HeaderRandomIV].
 	DefaultIVLength = 8
@@ -26,7 +27,8 @@ const MaxPortMin = 65535 - 255
 type Header string
 
 const (
-	// HeaderNone is a sequence of 8 knocks whose IV both sides know.
+	// HeaderNone is a sequence of 8 knocks (with Rijndael 16) whose IV both sides
+	// know.
 	HeaderNone Header = "none"
 	// HeaderRandomIV is a sequence of 16+n knocks with its IV of n bytes in it.
 	HeaderRandomIV Header = "randomiv"
@@ -36,19 +38,23 @@ const (
 // may be left zero.
 type Options struct {
 	// Passphrase is shared by both sides: bytes, not text, at least one. There is
-	// no protection against guessing it but its length.
+	// no protection against guessing it but its length. CipherNone takes none.
 	Passphrase []byte
-	// Header is the form of the sequence; empty means HeaderNone.
+	// Cipher is what the payload is encrypted with; empty means CipherBlowfish.
+	Cipher Cipher
+	// Header is the form of the sequence; empty means HeaderNone, which is all that
+	// CipherRijndael and CipherNone have.
 	Header Header
 	// IV is the IV. With HeaderNone it is exactly 8 bytes, and empty means
-	// [DefaultIV]. With HeaderRandomIV it is 1 to 8 bytes, Seal uses it for each
+	// [DefaultIV]; CipherRijndael has one of exactly 16 bytes, and empty means
+	// DefaultIV twice; CipherNone takes none. With HeaderRandomIV it is 1 to 8 bytes, Seal uses it for each
 	// knock, and Open takes any; empty means that Seal draws a fresh one from
 	// crypto/rand each time, which is what to use outside tests.
 	IV []byte
 	// IVLength is the length in bytes, 1 to 8, of the IVs that Open expects with
 	// HeaderRandomIV, and of those that Seal draws. Zero means len(IV), or 8 if IV
 	// is empty; anything else must agree with a given IV. HeaderNone has IVs of 8
-	// bytes only.
+	// bytes only, of 16 with CipherRijndael.
 	IVLength int
 	// PortMin is the TCP port of byte 0, from 1 to 65280; zero means 745.
 	PortMin uint16
@@ -57,11 +63,11 @@ type Options struct {
 // New returns the Codec of o, or an error that says which option is wrong and
 // what would be right. Nothing of o is kept, so a caller may wipe its Passphrase.
 func New(o Options) (*Codec, error) {
-	cipher, err := cryptcbc.New(o.Passphrase)
+	cipher, size, err := newCipher(o)
 	if err != nil {
-		return nil, fmt.Errorf("failed to make the cipher: %w", err)
+		return nil, err
 	}
-	c := &Codec{cipher: cipher, iv: bytes.Clone(o.IV), portMin: o.PortMin}
+	c := &Codec{cipher: cipher, iv: bytes.Clone(o.IV), length: size, portMin: o.PortMin}
 	if c.portMin == 0 {
 		c.portMin = DefaultPortMin
 	}
@@ -70,9 +76,9 @@ func New(o Options) (*Codec, error) {
 	}
 	switch o.Header {
 	case HeaderNone, "":
-		err = c.setFixedIV(o)
+		err = c.setFixedIV(o, size)
 	case HeaderRandomIV:
-		err = c.setSentIV(o)
+		err = c.setSentIV(o, size)
 	default:
 		err = fmt.Errorf("header %q is unknown, want %q or %q", o.Header, HeaderNone, HeaderRandomIV)
 	}
@@ -82,23 +88,37 @@ func New(o Options) (*Codec, error) {
 	return c, nil
 }
 
-// setFixedIV sets up c for an IV that does not travel.
-func (c *Codec) setFixedIV(o Options) error {
+// setFixedIV sets up c for an IV that does not travel, and blocks of size bytes.
+func (c *Codec) setFixedIV(o Options, size int) error {
+	if c.cipher == nil {
+		return nil
+	}
 	if len(c.iv) == 0 {
-		c.iv = []byte(DefaultIV)
+		c.iv = bytes.Repeat([]byte(DefaultIV), size/len(DefaultIV))
 	}
-	if len(c.iv) != cryptcbc.BlockSize {
-		return fmt.Errorf("IV is %d bytes, want exactly %d with header %q", len(o.IV), cryptcbc.BlockSize, HeaderNone)
+	if len(c.iv) != size {
+		return fmt.Errorf("IV is %d bytes, want exactly %d with %s", len(o.IV), size, o.form(size))
 	}
-	if o.IVLength != 0 && o.IVLength != cryptcbc.BlockSize {
-		return fmt.Errorf("IV length is %d, want %d (or nothing) with header %q", o.IVLength, cryptcbc.BlockSize, HeaderNone)
+	if o.IVLength != 0 && o.IVLength != size {
+		return fmt.Errorf("IV length is %d, want %d (or nothing) with %s", o.IVLength, size, o.form(size))
 	}
-	c.length = cryptcbc.BlockSize
 	return nil
 }
 
+// form names, for an error, what the length of a fixed IV depends on.
+func (o Options) form(size int) string {
+	if size == cryptcbc.BlockSize {
+		return fmt.Sprintf("header %q", HeaderNone)
+	}
+	return fmt.Sprintf("cipher %q and header %q", o.Cipher, HeaderNone)
+}
+
 // setSentIV sets up c for an IV that is part of each sequence.
-func (c *Codec) setSentIV(o Options) error {
+func (c *Codec) setSentIV(o Options, size int) error {
+	if size != cryptcbc.BlockSize {
+		return fmt.Errorf("header is %q, want %q with cipher %q: Crypt::CBC makes no such message of blocks of %d bytes",
+			o.Header, HeaderNone, o.Cipher, size)
+	}
 	if len(c.iv) > cryptcbc.BlockSize {
 		return fmt.Errorf("IV is %d bytes, want 1 to %d with header %q", len(o.IV), cryptcbc.BlockSize, HeaderRandomIV)
 	}
@@ -116,6 +136,6 @@ func (c *Codec) setSentIV(o Options) error {
 		c.ivLength = len(c.iv)
 	}
 	c.header = cryptcbc.Header
-	c.length = len(c.header) + c.ivLength + cryptcbc.BlockSize
+	c.length = len(c.header) + c.ivLength + size
 	return nil
 }

@@ -53,14 +53,20 @@ func (p Payload) String() string {
 	}
 }
 
-// encode returns the bytes of p, whose IP is IPv4.
-func (p Payload) encode() [payloadLength]byte {
+// Bytes returns the 7 bytes of p, its checksum the last. An IP that is not IPv4 is
+// [ErrPayload].
+func (p Payload) Bytes() ([7]byte, error) {
+	if !p.IP.Is4() {
+		return [payloadLength]byte{}, ErrPayload
+	}
 	ip := p.IP.As4()
-	return [payloadLength]byte{ip[0], ip[1], ip[2], ip[3], p.Port, p.Time, p.Checksum()}
+	return [payloadLength]byte{ip[0], ip[1], ip[2], ip[3], p.Port, p.Time, p.Checksum()}, nil
 }
 
-// decode reads the bytes of a payload; ErrPayload and ErrChecksum come bare.
-func decode(b []byte) (Payload, error) {
+// ParsePayload returns the Payload that b, the outcome of [Payload.Bytes], stands
+// for. It is [ErrPayload] if b is not 7 bytes long and [ErrChecksum] if the last of
+// them is wrong, bare, and allocates nothing.
+func ParsePayload(b []byte) (Payload, error) {
 	if len(b) != payloadLength {
 		return Payload{}, ErrPayload
 	}

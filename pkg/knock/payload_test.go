@@ -51,3 +51,55 @@ func TestZeroPayload(t *testing.T) {
 		t.Errorf("checksum %d, want 0", got)
 	}
 }
+
+func TestPayloadBytes(t *testing.T) {
+	t.Parallel()
+	b, err := publishedPayload.Bytes()
+	if diff := cmp.Diff([7]byte{142, 103, 205, 1, 22, 15, 233}, b); err != nil || diff != "" {
+		t.Errorf("error %v, bytes (-want +got):\n%s", err, diff)
+	}
+	if p, err := ParsePayload(b[:]); err != nil || p != publishedPayload {
+		t.Errorf("ParsePayload = %v, %v, want %v", p, err, publishedPayload)
+	}
+	for _, ip := range []string{"2001:db8::1", "::ffff:192.0.2.1"} {
+		if b, err := (Payload{IP: netip.MustParseAddr(ip)}).Bytes(); err != ErrPayload || b != [7]byte{} {
+			t.Errorf("%s: %v, %v, want error %v", ip, b, err, ErrPayload)
+		}
+	}
+	if _, err := (Payload{}).Bytes(); err != ErrPayload {
+		t.Errorf("no address: %v, want %v", err, ErrPayload)
+	}
+}
+
+func TestParsePayloadRefusals(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		bytes []byte
+		want  error
+	}{
+		"nothing":        {nil, ErrPayload},
+		"six bytes":      {[]byte{142, 103, 205, 1, 22, 15}, ErrPayload},
+		"eight bytes":    {[]byte{142, 103, 205, 1, 22, 15, 233, 1}, ErrPayload},
+		"checksum":       {[]byte{142, 103, 205, 1, 22, 15, 232}, ErrChecksum},
+		"255 in place 0": {[]byte{0, 0, 0, 0, 0, 0, 255}, ErrChecksum},
+	} {
+		if p, err := ParsePayload(test.bytes); err != test.want || p != (Payload{}) {
+			t.Errorf("%s: %v, %v, want error %v", name, p, err, test.want)
+		}
+	}
+}
+
+// Every payload of 7 bytes that is read is written the same.
+func FuzzParsePayload(f *testing.F) {
+	f.Add([]byte{142, 103, 205, 1, 22, 15, 233})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParsePayload(b)
+		if err != nil {
+			return
+		}
+		if again, err := p.Bytes(); err != nil || string(again[:]) != string(b) {
+			t.Fatalf("%v is read as %v and written as %v, %v", b, p, again, err)
+		}
+	})
+}

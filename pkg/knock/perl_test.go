@@ -40,9 +40,22 @@ func perlSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// randomKnocks draws knocks from the run's seed, which it logs. The first ones have what a
-// program in Perl or C might stumble over.
-func randomKnocks(t *testing.T) []agreed {
+// forms are the ciphers and headers that Crypt::CBC has, and the IV's length.
+var forms = []struct {
+	cipher Cipher
+	header Header
+	size   int
+}{
+	{CipherBlowfish, HeaderNone, 8},
+	{CipherBlowfish, HeaderRandomIV, 8},
+	{CipherDES, HeaderNone, 8},
+	{CipherDES, HeaderRandomIV, 8},
+	{CipherRijndael, HeaderNone, 16},
+}
+
+// randomKnocks draws knocks with an IV of size bytes from the run's seed, which it logs. The
+// first ones have what a program in Perl or C might stumble over.
+func randomKnocks(t *testing.T, size int) []agreed {
 	t.Helper()
 	seed := perlSeed(t)
 	t.Logf("PERL_SEED=%d", seed)
@@ -55,15 +68,15 @@ func randomKnocks(t *testing.T) []agreed {
 		return b
 	}
 	knocks := []agreed{
-		{[]byte("0"), []byte(DefaultIV), publishedPayload},
-		{[]byte{0}, make([]byte, 8), Payload{IP: netip.MustParseAddr("0.0.0.0")}},
-		{bytes.Repeat([]byte{0xff}, 100), []byte("\n\n\n\n\n\n\n\n"), Payload{netip.MustParseAddr("255.255.255.255"), 255, Close}},
-		{[]byte("caf\xc3\xa9\n"), []byte("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"), Payload{netip.MustParseAddr("192.0.2.1"), 22, Forever}},
+		{[]byte("0"), bytes.Repeat([]byte(DefaultIV), size/8), publishedPayload},
+		{[]byte{0}, make([]byte, size), Payload{IP: netip.MustParseAddr("0.0.0.0")}},
+		{bytes.Repeat([]byte{0xff}, 100), bytes.Repeat([]byte("\n"), size), Payload{netip.MustParseAddr("255.255.255.255"), 255, Close}},
+		{[]byte("caf\xc3\xa9\n"), bytes.Repeat([]byte("\xff\xfe"), size/2), Payload{netip.MustParseAddr("192.0.2.1"), 22, Forever}},
 	}
 	for len(knocks) < perlCases {
 		b := draw(6)
 		payload := Payload{IP: netip.AddrFrom4([4]byte(b)), Port: b[4], Time: b[5]}
-		knocks = append(knocks, agreed{draw(1 + r.IntN(100)), draw(8), payload})
+		knocks = append(knocks, agreed{draw(1 + r.IntN(100)), draw(size), payload})
 	}
 	return knocks
 }
@@ -77,7 +90,7 @@ func perl(t *testing.T, lines []string) []string {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
-		t.Fatalf("failed to run %q: %v (needs the Debian packages perl, libcrypt-cbc-perl and libcrypt-blowfish-perl)\n%s",
+		t.Fatalf("failed to run %q: %v (needs the Debian packages perl and libcrypt-{cbc,blowfish,des,rijndael}-perl)\n%s",
 			cmd.Args, err, stderr.String())
 	}
 	answers := slices.Collect(strings.Lines(string(out)))
@@ -89,19 +102,19 @@ func perl(t *testing.T, lines []string) []string {
 
 func TestPerlSealsGoOpens(t *testing.T) {
 	t.Parallel()
-	for _, header := range []Header{HeaderNone, HeaderRandomIV} {
-		t.Run(string(header), func(t *testing.T) {
+	for _, f := range forms {
+		t.Run(string(f.cipher)+"/"+string(f.header), func(t *testing.T) {
 			t.Parallel()
-			knocks := randomKnocks(t)
+			knocks := randomKnocks(t, f.size)
 			var lines []string
 			for _, k := range knocks {
-				lines = append(lines, fmt.Sprintf("seal %s %x %x %s %d %d",
-					header, k.passphrase, k.iv, k.payload.IP, k.payload.Port, k.payload.Time))
+				lines = append(lines, fmt.Sprintf("seal %s %s %x %x %s %d %d",
+					f.cipher, f.header, k.passphrase, k.iv, k.payload.IP, k.payload.Port, k.payload.Time))
 			}
 			for i, answer := range perl(t, lines) {
 				k := knocks[i]
-				o := Options{Passphrase: k.passphrase, Header: header}
-				if header == HeaderNone {
+				o := Options{Passphrase: k.passphrase, Cipher: f.cipher, Header: f.header}
+				if f.header == HeaderNone {
 					o.IV = k.iv // otherwise the knock says what it is
 				}
 				got, err := newCodec(t, o).Open(parsePorts(t, answer))
@@ -115,20 +128,20 @@ func TestPerlSealsGoOpens(t *testing.T) {
 
 func TestGoSealsPerlOpens(t *testing.T) {
 	t.Parallel()
-	for _, header := range []Header{HeaderNone, HeaderRandomIV} {
-		t.Run(string(header), func(t *testing.T) {
+	for _, f := range forms {
+		t.Run(string(f.cipher)+"/"+string(f.header), func(t *testing.T) {
 			t.Parallel()
-			knocks := randomKnocks(t)
+			knocks := randomKnocks(t, f.size)
 			var lines []string
 			for _, k := range knocks {
-				ports, err := newCodec(t, Options{Passphrase: k.passphrase, Header: header, IV: k.iv}).Seal(k.payload)
+				ports, err := newCodec(t, Options{Passphrase: k.passphrase, Cipher: f.cipher, Header: f.header, IV: k.iv}).Seal(k.payload)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if header == HeaderRandomIV {
+				if f.header == HeaderRandomIV {
 					ports = cutHeader(t, ports, k.iv)
 				}
-				lines = append(lines, fmt.Sprintf("open none %x %x %s", k.passphrase, k.iv, strings.Trim(fmt.Sprint(ports), "[]")))
+				lines = append(lines, fmt.Sprintf("open %s none %x %x %s", f.cipher, k.passphrase, k.iv, strings.Trim(fmt.Sprint(ports), "[]")))
 			}
 			for i, answer := range perl(t, lines) {
 				p := knocks[i].payload

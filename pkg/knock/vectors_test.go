@@ -70,12 +70,13 @@ func readSeed(t testing.TB) []vector {
 	return vectors
 }
 
-// readCryptCBC returns the sequences made with Crypt::CBC 3.04.
-func readCryptCBC(t testing.TB) []vector {
+// readCryptCBC returns the 60 sequences of a file made with Crypt::CBC 3.04.
+func readCryptCBC(t testing.TB, path string) []vector {
 	t.Helper()
 	var file struct {
 		PortMin uint16 `json:"port_min"`
 		Vectors []struct {
+			Cipher     Cipher   `json:"cipher"`
 			Header     Header   `json:"header"`
 			Passphrase string   `json:"passphrase"`
 			IV         bytesOf  `json:"iv"`
@@ -83,14 +84,14 @@ func readCryptCBC(t testing.TB) []vector {
 			Ports      []uint16 `json:"ports"`
 		} `json:"vectors"`
 	}
-	readJSON(t, "testdata/crypt-cbc.json", &file)
+	readJSON(t, path, &file)
 	if len(file.Vectors) != 60 {
-		t.Fatalf("crypt-cbc.json has %d vectors, want 60", len(file.Vectors))
+		t.Fatalf("%s has %d vectors, want 60", path, len(file.Vectors))
 	}
 	var vectors []vector
 	for i, v := range file.Vectors {
-		o := Options{Passphrase: []byte(v.Passphrase), Header: v.Header, IV: v.IV.bytes(), PortMin: file.PortMin}
-		vectors = append(vectors, vector{fmt.Sprintf("%02d %s", i, v.Header), o, v.Payload.bytes(), v.Ports})
+		o := Options{Passphrase: []byte(v.Passphrase), Cipher: v.Cipher, Header: v.Header, IV: v.IV.bytes(), PortMin: file.PortMin}
+		vectors = append(vectors, vector{fmt.Sprintf("%02d %s %s", i, v.Cipher, v.Header), o, v.Payload.bytes(), v.Ports})
 	}
 	return vectors
 }
@@ -107,11 +108,13 @@ func TestSeedVectors(t *testing.T) {
 
 func TestCryptCBCVectors(t *testing.T) {
 	t.Parallel()
-	for _, v := range readCryptCBC(t) {
-		t.Run(v.name, func(t *testing.T) {
-			t.Parallel()
-			v.check(t)
-		})
+	for _, path := range []string{"testdata/crypt-cbc.json", "../cryptcbc/testdata/ciphers.json"} {
+		for _, v := range readCryptCBC(t, path) {
+			t.Run(v.name, func(t *testing.T) {
+				t.Parallel()
+				v.check(t)
+			})
+		}
 	}
 }
 

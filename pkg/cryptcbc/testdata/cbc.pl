@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # Encrypts and decrypts with the real Crypt::CBC. Each line of standard input is
 #
-#     encrypt HEADER PASSPHRASE IV PLAINTEXT
-#     decrypt HEADER PASSPHRASE IV CIPHERTEXT
+#     encrypt CIPHER HEADER PASSPHRASE IV PLAINTEXT
+#     decrypt CIPHER HEADER PASSPHRASE IV CIPHERTEXT
 #
 # the last three in hexadecimal, "-" for nothing; each line of standard output is
 # the outcome in hexadecimal, "-" for nothing.
@@ -10,17 +10,19 @@ use strict;
 use warnings;
 use Crypt::CBC;
 use Crypt::Blowfish;
+use Crypt::DES;
+use Crypt::Rijndael;
 
 sub unhex { my $text = shift; return $text eq '-' ? '' : pack 'H*', $text }
 
 while (my $line = <STDIN>) {
     chomp $line;
-    my ($verb, $header, @hex) = split / /, $line;
+    my ($verb, $cipher, $header, @hex) = split / /, $line;
     my ($passphrase, $iv, $data) = map { unhex($_) } @hex;
     # The passphrase goes in twice because Crypt::CBC takes a -pass that is false
     # to Perl, which is "0" here, for none, and looks at -key then.
     my $cbc = Crypt::CBC->new(
-        -cipher => 'Blowfish', -pbkdf => 'randomiv', -nodeprecate => 1,
+        -cipher => $cipher, -pbkdf => 'randomiv', -nodeprecate => 1,
         -header => $header, -iv => $iv, -pass => $passphrase, -key => $passphrase,
     );
     my $outcome = $verb eq 'encrypt' ? $cbc->encrypt($data)

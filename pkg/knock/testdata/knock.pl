@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # Makes and reads knocks with the real Crypt::CBC. Each line of standard input is
 #
-#     seal HEADER PASSPHRASE IV IP PORT TIME
-#     open HEADER PASSPHRASE IV KNOCK...
+#     seal CIPHER HEADER PASSPHRASE IV IP PORT TIME
+#     open CIPHER HEADER PASSPHRASE IV KNOCK...
 #
 # PASSPHRASE and IV in hexadecimal, all else in decimal. Each line of standard
 # output is the knocks of a seal, or the "IP PORT TIME" of an open, which dies of a
@@ -11,6 +11,8 @@ use strict;
 use warnings;
 use Crypt::CBC;
 use Crypt::Blowfish;
+use Crypt::DES;
+use Crypt::Rijndael;
 
 my $lowest = 745;
 
@@ -35,12 +37,12 @@ my %verbs = (
 
 while (my $line = <STDIN>) {
     chomp $line;
-    my ($verb, $header, $passphrase, $iv, @arguments) = split / /, $line;
+    my ($verb, $cipher, $header, $passphrase, $iv, @arguments) = split / /, $line;
     $_ = pack 'H*', $_ for $passphrase, $iv;
     # The passphrase goes in twice because Crypt::CBC takes a -pass that is false
     # to Perl, which is "0" here, for none, and looks at -key then.
     my $cbc = Crypt::CBC->new(
-        -cipher => 'Blowfish', -pbkdf => 'randomiv', -nodeprecate => 1,
+        -cipher => $cipher, -pbkdf => 'randomiv', -nodeprecate => 1,
         -header => $header, -iv => $iv, -pass => $passphrase, -key => $passphrase,
     );
     my $do = $verbs{$verb} or die "line $.: unknown verb $verb\n";
