@@ -259,7 +259,7 @@ func TestWrongUse(t *testing.T) {
 		"allow-ips":             {flags("-allow-ips=example.org"), `flag -allow-ips: "example.org" is neither an IPv4 address nor a network like 203.0.113.0/24`, 2},
 		"allow-ips, IPv6":       {flags("-allow-ips=2001:db8::/32"), "flag -allow-ips: 2001:db8::/32 is not IPv4, and a knock carries no other address", 2},
 		"allow-ips, a host":     {flags("-allow-ips=203.0.113.7/24"), "flag -allow-ips: 203.0.113.7/24 has bits set behind its mask, did you mean 203.0.113.0/24?", 2},
-		"a chain":               {flags("-chain=two words"), `flag -chain: chain "two words" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`, 2},
+		"a chain":               {flags("-chain=two words"), `flag -chain: chain "two words" is not 1 to 20 of A-Z a-z 0-9 _ . - with no "-" first`, 2},
 		"a built-in chain":      {flags("-chain=FORWARD"), `flag -chain: chain "FORWARD" is built into the firewall: use INPUT or a name of your own`, 2},
 		"a boolean":             {flags("-test=maybe"), `flag -test: "maybe" is neither true nor false`, 2},
 		"debug and quiet":       {flags("-log=l", "-key=k", "-debug=true", "-quiet=true"), "flag -quiet: debug and quiet exclude each other", 2},

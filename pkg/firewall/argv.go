@@ -18,19 +18,41 @@ var (
 
 // ruleArgs is e as iptables takes it and as it prints it, so that a rule read
 // back can be compared word by word. Without xt_time (timed) it has no end.
-func ruleArgs(e Entry, timed bool) []string {
-	args := []string{"-s", e.Src.String() + "/32"}
-	target := "ACCEPT"
-	if e.Action == Drop {
-		target = "DROP"
-		args = append(args, "-m", "conntrack", "--ctstate", "NEW")
-	} else {
-		args = append(args, "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(e.Port)))
-	}
+func (p *place) ruleArgs(e Entry, timed bool) []string {
+	match, target := p.form(e.Rule)
+	args := append([]string{"-s", e.Src.String() + "/32"}, match...)
 	if timed {
 		args = append(args, endArgs(e.End)...)
 	}
-	return append(args, "-m", "comment", "--comment", comment, "-j", target)
+	args = append(args, "-m", "comment", "--comment", comment, "-j")
+	return append(args, target...)
+}
+
+// inputForm is the form of what is let in or dropped.
+func inputForm(r Rule) (match, target []string) {
+	if r.Action == Drop {
+		return []string{"-m", "conntrack", "--ctstate", "NEW"}, []string{"DROP"}
+	}
+	return portArgs(r.Proto, r.Port), []string{"ACCEPT"}
+}
+
+// forwardForm lets through what the rule in nat has led away, and nothing that
+// comes to the inner host by another way.
+func forwardForm(r Rule) (match, target []string) {
+	match = append([]string{"-d", r.To.Addr().String() + "/32"}, portArgs(r.Proto, r.To.Port())...)
+	match = append(match, "-m", "conntrack", "--ctstate", "DNAT", "--ctorigdstport", strconv.Itoa(int(r.Port)))
+	return match, []string{"ACCEPT"}
+}
+
+// natForm leads away what comes for an address of this machine, and nothing that
+// it only forwards.
+func natForm(r Rule) (match, target []string) {
+	match = append(portArgs(r.Proto, r.Port), "-m", "addrtype", "--dst-type", "LOCAL")
+	return match, []string{"DNAT", "--to-destination", r.To.String()}
+}
+
+func portArgs(proto Proto, port uint16) []string {
+	return []string{"-p", proto.String(), "-m", proto.String(), "--dport", strconv.Itoa(int(port))}
 }
 
 // endArgs makes a rule stop at end, cut to the second: the second that is named
@@ -47,32 +69,33 @@ func endArgs(end time.Time) []string {
 	return []string{"-m", "time", "--datestop", stop.UTC().Format(dateForm)}
 }
 
-// putArgs puts e into its place. An accept goes to the top: straight in INPUT it
-// must come before the administrator's own DROP. A drop goes to the end, so
-// that accepts win.
-func putArgs(chain string, e Entry, timed bool) []string {
+// putArgs puts e into its place. What lets in goes to the top: straight in a
+// built-in chain it must come before the administrator's own DROP. A drop goes to
+// the end, so that accepts win.
+func (p *place) putArgs(e Entry, timed bool) []string {
 	option := "-I"
 	if e.Action == Drop {
 		option = "-A"
 	}
-	return append([]string{option, chain}, ruleArgs(e, timed)...)
+	return append([]string{option, p.chain}, p.ruleArgs(e, timed)...)
 }
 
-func deleteArgs(chain string, e Entry, timed bool) []string {
-	return append([]string{"-D", chain}, ruleArgs(e, timed)...)
+func (p *place) deleteArgs(e Entry, timed bool) []string {
+	return append([]string{"-D", p.chain}, p.ruleArgs(e, timed)...)
 }
 
 func jumpArgs(chain string) []string {
 	return []string{"-m", "comment", "--comment", comment, "-j", chain}
 }
 
-// insertJumpArgs makes the jump the rule of INPUT with the given number, from 1.
-func insertJumpArgs(chain string, number int) []string {
-	return append([]string{"-I", input, strconv.Itoa(number)}, jumpArgs(chain)...)
+// insertJumpArgs makes the jump the rule of the built-in chain with the given
+// number, from 1.
+func (p *place) insertJumpArgs(number int) []string {
+	return append([]string{"-I", p.base, strconv.Itoa(number)}, jumpArgs(p.chain)...)
 }
 
-func deleteJumpArgs(chain string) []string {
-	return append([]string{"-D", input}, jumpArgs(chain)...)
+func (p *place) deleteJumpArgs() []string {
+	return append([]string{"-D", p.base}, jumpArgs(p.chain)...)
 }
 
 // probeArgs is a rule that does nothing: it has no target, and with the end no

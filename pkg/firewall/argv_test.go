@@ -40,7 +40,7 @@ func TestRuleArgs(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tt.want, strings.Join(ruleArgs(tt.entry, !tt.untimed), " ")); diff != "" {
+			if diff := cmp.Diff(tt.want, strings.Join(newPlaces("KNOCK").in.ruleArgs(tt.entry, !tt.untimed), " ")); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)
 			}
 		})

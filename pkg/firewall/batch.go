@@ -29,6 +29,9 @@ func (b *batch) err() error {
 	return errors.Join(b.errs...)
 }
 
+// failures counts what failed.
+func (b *batch) failures() int { return len(b.errs) + b.more }
+
 // note keeps an error and reports whether there was none.
 func (b *batch) note(err error) bool {
 	switch {
@@ -60,11 +63,6 @@ func (b *batch) delete(args ...string) bool {
 	}
 	_, err := b.run(args...)
 	return absent(err) || b.note(err)
-}
-
-// deleteLine takes out a rule in the words in which it was listed.
-func (b *batch) deleteLine(l line) bool {
-	return b.delete(append([]string{"-D"}, l[1:]...)...)
 }
 
 // general reports whether every other run would fail as this one did: it took

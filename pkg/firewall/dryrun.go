@@ -3,6 +3,7 @@ package firewall
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -15,9 +16,11 @@ type DryRun struct {
 	print   func(command string)
 
 	// mu guards the fields below, and keeps the commands in order.
-	mu    sync.Mutex
-	ready bool // Setup was called
-	table table
+	mu       sync.Mutex
+	ready    bool // Setup was called
+	forwards bool // there are chains for what is forwarded
+	table    table
+	places
 }
 
 var _ Backend = (*DryRun)(nil)
@@ -26,36 +29,64 @@ var _ Backend = (*DryRun)(nil)
 // print must not call back. A bad name of the chain is an error of Setup and
 // Sync.
 func NewDryRun(o Options, print func(command string)) *DryRun {
-	d := &DryRun{options: o.withDefaults(), print: print}
-	d.table.added = func(e Entry) { d.command(putArgs(d.options.Chain, e, true)...) }
-	d.table.deleted = func(e Entry) { d.command(deleteArgs(d.options.Chain, e, true)...) }
+	o = o.withDefaults()
+	d := &DryRun{options: o, print: print, places: newPlaces(o.Chain)}
+	d.table.added = d.added
+	d.table.deleted = d.deleted
 	return d
 }
 
-func (d *DryRun) command(args ...string) {
-	d.print(commandLine(d.options.Program, append([]string{"-w", "5"}, args...)))
+func (d *DryRun) command(p *place, args ...string) {
+	d.print(commandLine(d.options.Program, append([]string{"-w", "5"}, p.command(args...)...)))
+}
+
+func (d *DryRun) added(e Entry) {
+	for _, p := range d.of(e.Rule) {
+		d.command(p, p.putArgs(e, true)...)
+	}
+}
+
+func (d *DryRun) deleted(e Entry) {
+	for _, p := range slices.Backward(d.of(e.Rule)) {
+		d.command(p, p.deleteArgs(e, true)...)
+	}
 }
 
 // Setup is [Backend.Setup].
 func (d *DryRun) Setup(context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, err := d.setup()
+	_, err := d.setup(d.options.Forwards)
 	return err
 }
 
-// setup tells whether it made the chain or the jump.
-func (d *DryRun) setup() (bool, error) {
+// setup tells whether it made a chain or a jump.
+func (d *DryRun) setup(forwards bool) (bool, error) {
 	if err := CheckChain(d.options.Chain); err != nil {
 		return false, err
 	}
-	made := !d.ready && d.options.Chain != input
-	if made {
-		d.command("-N", d.options.Chain)
-		d.command(insertJumpArgs(d.options.Chain, 1)...)
-	}
+	made := !d.ready && d.make(d.in)
 	d.ready = true
-	return made, nil
+	return d.setupForwards(forwards) || made, nil
+}
+
+func (d *DryRun) setupForwards(forwards bool) bool {
+	if !forwards || d.forwards {
+		return false
+	}
+	d.forwards = true
+	made := d.make(d.forward)
+	return d.make(d.nat) || made
+}
+
+// make makes the chain of a place, and the jump, if there is to be one.
+func (d *DryRun) make(p *place) bool {
+	if p.straight() {
+		return false
+	}
+	d.command(p, "-N", p.chain)
+	d.command(p, p.insertJumpArgs(1)...)
+	return true
 }
 
 // Add is [Backend.Add]: an entry that is there prints nothing.
@@ -65,6 +96,7 @@ func (d *DryRun) Add(_ context.Context, e Entry) error {
 	if err := d.options.checkRule(e.Rule); err != nil {
 		return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
 	}
+	d.setupForwards(e.Action == Forward)
 	d.table.set(e.cut())
 	return nil
 }
@@ -74,11 +106,11 @@ func (d *DryRun) Add(_ context.Context, e Entry) error {
 func (d *DryRun) Delete(_ context.Context, r Rule) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return fmt.Errorf("failed to delete rule %q: %w", r, err)
 	}
 	if d.table.removeRule(r) == 0 {
-		d.table.deleted(Entry{Rule: r})
+		d.deleted(Entry{Rule: r})
 	}
 	return nil
 }
@@ -87,31 +119,41 @@ func (d *DryRun) Delete(_ context.Context, r Rule) error {
 func (d *DryRun) Sync(_ context.Context, want []Entry) (Changes, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	made, err := d.setup()
+	list, refused := wanted(want, d.options.checkRule)
+	made, err := d.setup(d.options.Forwards || forwards(list))
 	if err != nil {
 		return Changes{}, err
 	}
-	list, err := wanted(want, d.options.checkRule)
 	c := d.table.sync(list)
 	c.Healed = made
-	return c, err
+	return c, refused
 }
 
 // Teardown is [Backend.Teardown].
 func (d *DryRun) Teardown(context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	chain := d.options.Chain
 	switch {
-	case chain == input:
+	case d.in.straight():
 		d.table.remove(func(Entry) bool { return true })
-	case d.ready:
-		d.command(deleteJumpArgs(chain)...)
-		if len(d.table.entries) > 0 {
-			d.command("-F", chain)
+	default:
+		if d.ready {
+			d.teardown(d.in)
 		}
-		d.command("-X", chain)
+		if d.forwards {
+			d.teardown(d.nat)
+			d.teardown(d.forward)
+		}
 	}
-	d.ready, d.table.entries = false, nil
+	d.ready, d.forwards, d.table.entries = false, false, nil
 	return nil
+}
+
+// teardown takes out what is in a chain of ours, and the chain.
+func (d *DryRun) teardown(p *place) {
+	d.command(p, p.deleteJumpArgs()...)
+	if slices.ContainsFunc(d.table.entries, func(e Entry) bool { return slices.Contains(d.of(e.Rule), p) }) {
+		d.command(p, "-F", p.chain)
+	}
+	d.command(p, "-X", p.chain)
 }

@@ -27,12 +27,13 @@ type Fake struct {
 	options Options
 
 	// mu guards the fields below.
-	mu    sync.Mutex
-	ready bool // the chain and the jump are there
-	table table
-	calls []string
-	fail  map[Op]error // fails before it changes anything
-	late  map[Op]error // fails after it has changed everything
+	mu       sync.Mutex
+	ready    bool // the chain and the jump are there
+	forwards bool // so are those for what is forwarded
+	table    table
+	calls    []string
+	fail     map[Op]error // fails before it changes anything
+	late     map[Op]error // fails after it has changed everything
 }
 
 var _ Backend = (*Fake)(nil)
@@ -47,12 +48,17 @@ func NewFakeIn(chain string) *Fake {
 	return &Fake{options: o, fail: map[Op]error{}, late: map[Op]error{}}
 }
 
-// make makes the chain and the jump, and tells whether one was missing.
-func (f *Fake) make() bool {
-	missing := !f.ready && f.options.Chain != input
-	f.ready = f.ready || missing
+// make makes the chain and the jump, and those for what is forwarded if that is
+// wanted, and tells whether one was missing.
+func (f *Fake) make(forwards bool) bool {
+	own := f.options.Chain != input
+	missing := own && (!f.ready || forwards && !f.forwards)
+	f.ready, f.forwards = own, f.forwards || own && forwards
 	return missing
 }
+
+// lose loses all that is held.
+func (f *Fake) lose() { f.ready, f.forwards, f.table = false, false, table{} }
 
 // Fail makes op change nothing and return err from now on; nil ends that.
 func (f *Fake) Fail(op Op, err error) {
@@ -74,7 +80,7 @@ func (f *Fake) FailLate(op Op, err error) {
 func (f *Fake) Flush() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ready, f.table = false, table{}
+	f.lose()
 }
 
 // Plant puts e in, as a copy if it is there, as somebody's restore of a saved
@@ -82,7 +88,7 @@ func (f *Fake) Flush() {
 func (f *Fake) Plant(e Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.make()
+	f.make(e.Action == Forward)
 	f.table.put(e.cut())
 }
 
@@ -95,10 +101,12 @@ func (f *Fake) Calls() []string {
 	return calls
 }
 
-// Dump gives all that is held: "chain\n" once Setup made one, then one line a
-// rule in the order in which a packet meets them, which is the latest accept
-// first and the latest drop last: "accept 192.0.2.1 22/tcp\n", with an end
-// "accept 192.0.2.1 22/tcp until 2026-01-02T03:04:05Z\n", "drop 192.0.2.1\n".
+// Dump gives all that is held: "chain\n" once Setup made one, "forward chain\n"
+// once a rule that forwards did, then one line a rule in the order in which a
+// packet meets them, which is the latest drop last and the latest of the others
+// first: "accept 192.0.2.1 22/tcp\n", with an end "accept 192.0.2.1 22/tcp until
+// 2026-01-02T03:04:05Z\n", "forward 192.0.2.1 2222/tcp to 10.0.0.5:22\n",
+// "drop 192.0.2.1\n".
 func (f *Fake) Dump() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,9 +114,15 @@ func (f *Fake) Dump() string {
 	if f.ready {
 		b.WriteString("chain\n")
 	}
+	if f.forwards {
+		b.WriteString("forward chain\n")
+	}
 	for _, e := range f.table.entries {
-		if e.Action == Accept {
+		switch e.Action {
+		case Accept:
 			b.WriteString("accept ")
+		case Forward:
+			b.WriteString("forward ")
 		}
 		b.WriteString(e.Rule.String())
 		if !e.End.IsZero() {
@@ -138,7 +152,7 @@ func (f *Fake) call(ctx context.Context, op Op, detail string, change func() err
 
 // Setup is [Backend.Setup].
 func (f *Fake) Setup(ctx context.Context) error {
-	return f.call(ctx, OpSetup, "", func() error { f.make(); return nil })
+	return f.call(ctx, OpSetup, "", func() error { f.make(false); return nil })
 }
 
 // Add is [Backend.Add]. Like the real one it makes the chain again if that is
@@ -148,7 +162,7 @@ func (f *Fake) Add(ctx context.Context, e Entry) error {
 		if err := f.options.checkRule(e.Rule); err != nil {
 			return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
 		}
-		f.make()
+		f.make(e.Action == Forward)
 		f.table.set(e.cut())
 		return nil
 	})
@@ -164,7 +178,7 @@ func (f *Fake) Sync(ctx context.Context, want []Entry) (changes Changes, err err
 	err = f.call(ctx, OpSync, "", func() error {
 		list, refused := wanted(want, f.options.checkRule)
 		changes = f.table.sync(list)
-		changes.Healed = f.make()
+		changes.Healed = f.make(forwards(list))
 		return refused
 	})
 	return changes, err
@@ -172,5 +186,5 @@ func (f *Fake) Sync(ctx context.Context, want []Entry) (changes Changes, err err
 
 // Teardown is [Backend.Teardown].
 func (f *Fake) Teardown(ctx context.Context) error {
-	return f.call(ctx, OpTeardown, "", func() error { f.ready, f.table = false, table{}; return nil })
+	return f.call(ctx, OpTeardown, "", func() error { f.lose(); return nil })
 }

@@ -18,13 +18,10 @@ type IPTables struct {
 	// mu keeps a look at the kernel and the change that follows together, and
 	// guards the fields below.
 	mu sync.Mutex
-	// maybe are the rules that the kernel may hold: those it listed last and
-	// those that were added since. Any other needs no look before it is added,
-	// and a port opens the sooner. Nil: the kernel has not been asked yet.
-	maybe map[Rule]bool
+	places
 	// probed says that untimed is known, and untimed that rules cannot carry
-	// their end.
-	probed, untimed bool
+	// their end. tried says that rules of a Forward were found to work.
+	probed, untimed, tried bool
 }
 
 var _ Backend = (*IPTables)(nil)
@@ -41,11 +38,15 @@ func NewIPTables(o Options) (*IPTables, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &IPTables{options: o, run: runner(path, runLimit), restore: restorer(path, runLimit)}
+	t := newIPTables(o, runner(path, runLimit), restorer(path, runLimit))
 	if o.Ran != nil {
 		t.tellRan()
 	}
 	return t, nil
+}
+
+func newIPTables(o Options, run runFunc, restore restoreFunc) *IPTables {
+	return &IPTables{options: o, run: run, restore: restore, places: newPlaces(o.Chain)}
 }
 
 // tellRan has Ran called after each run.
@@ -56,9 +57,9 @@ func (t *IPTables) tellRan() {
 		return run(ctx, args...)
 	}
 	if restore != nil {
-		t.restore = func(ctx context.Context, changes string) error {
+		t.restore = func(ctx context.Context, table, changes string) error {
 			defer t.options.Ran()
-			return restore(ctx, changes)
+			return restore(ctx, table, changes)
 		}
 	}
 }
@@ -81,58 +82,25 @@ func (t *IPTables) whole(ctx context.Context) runs {
 	}
 }
 
-// listing reads the filter table; of INPUT alone when the rules go there. Our
-// chain alone is not asked for: the nf_tables variant calls a chain that is not
-// there incompatible.
-func (t *IPTables) listing(run runs) ([]line, error) {
-	args := []string{"-S"}
-	if t.options.Chain == input {
-		args = append(args, input)
-	}
-	out, err := run(args...)
-	if err != nil {
-		return nil, err
-	}
-	lines := parseListing(out)
-	t.maybe = make(map[Rule]bool)
-	for _, h := range t.held(lines) {
-		if h.known {
-			t.maybe[h.Rule] = true
-		}
-	}
-	return lines, nil
-}
-
-// held is a rule of ours that the kernel holds.
-type held struct {
-	line  line
-	at    int  // where in the listing
-	known bool // it is of the form that Add makes, and this is what it is:
-	Entry
-}
-
-// held picks our rules out of a listing.
-func (t *IPTables) held(lines []line) []held {
-	var list []held
-	for i, l := range lines {
-		if l.in(t.options.Chain) && l.ours() {
-			e, known := l.entry()
-			list = append(list, held{l, i, known, e})
-		}
-	}
-	return list
+// forwarding reports whether rules that forward are wanted, or may be there. The
+// listing is one of what is in the place for them in the filter table.
+func (t *IPTables) forwarding(lines []line) bool {
+	return t.options.Forwards || t.nat.maybe != nil || t.forward.made(lines)
 }
 
 // Add is [Backend.Add]. It takes one run of the program until the port is open,
 // or two for a rule that may be there; then it looks whether the chain is still
-// there and reached, and mends that. Of several copies it takes out those with
-// another end, and leaves the rest to Sync.
+// there and reached, and mends that. A Forward takes as much in each of its two
+// chains. Of several copies it takes out those with another end, and leaves the
+// rest to Sync.
 func (t *IPTables) Add(ctx context.Context, e Entry) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	err := t.options.checkRule(e.Rule)
-	if err == nil {
-		err = t.add(t.cut(ctx), e)
+	for _, p := range t.of(e.Rule) {
+		if err == nil {
+			err = t.add(t.cut(ctx), p, e)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("failed to add rule %q: %w", e.Rule, err)
@@ -140,59 +108,51 @@ func (t *IPTables) Add(ctx context.Context, e Entry) error {
 	return nil
 }
 
-func (t *IPTables) add(run runs, e Entry) error {
-	if t.maybe != nil && !t.maybe[e.Rule] {
-		err := t.put(run, e)
-		if err != nil && !absent(err) || err == nil && t.options.Chain == input {
+func (t *IPTables) add(run runs, p *place, e Entry) error {
+	if p.maybe != nil && !p.maybe[e.Rule] {
+		err := p.put(run, e, !t.untimed)
+		if err != nil && !absent(err) || err == nil && p.straight() {
 			return err
 		}
 	}
-	lines, err := t.listing(run)
+	lines, err := p.look(run)
 	if err != nil {
 		return err
 	}
-	if _, err := t.mend(run, lines); err != nil {
+	if _, err := p.mend(run, lines); err != nil {
 		return err
 	}
 	var others []line
 	there := false
-	for _, h := range t.held(lines) {
+	for _, h := range p.held(lines) {
 		switch {
 		case !h.known || h.Rule != e.Rule:
-		case h.line.is(e, !t.untimed):
+		case p.is(h.line, e, !t.untimed):
 			there = true
 		default:
 			others = append(others, h.line)
 		}
 	}
 	if !there {
-		if err := t.put(run, e); err != nil {
+		if err := p.put(run, e, !t.untimed); err != nil {
 			return err
 		}
 	}
 	b := newBatch(run)
 	for _, l := range others {
-		b.deleteLine(l)
+		p.deleteLine(b, l)
 	}
 	return b.err()
 }
 
-// put puts e in. It may be there even if that fails: the run may have done its
-// work before it was killed.
-func (t *IPTables) put(run runs, e Entry) error {
-	t.maybe[e.Rule] = true
-	_, err := run(putArgs(t.options.Chain, e, !t.untimed)...)
-	return err
-}
-
 // Delete is [Backend.Delete]. It takes one run of the program to look which ends
-// the rule has, and one for each.
+// the rule has, and one for each; of a Forward as much in each of its two chains.
 func (t *IPTables) Delete(ctx context.Context, r Rule) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err := r.check()
+	err := r.Check()
 	if err == nil {
-		err = t.delete(t.cut(ctx), r)
+		err = t.delete(newBatch(t.cut(ctx)), r)
 	}
 	if err != nil {
 		return fmt.Errorf("failed to delete rule %q: %w", r, err)
@@ -200,20 +160,19 @@ func (t *IPTables) Delete(ctx context.Context, r Rule) error {
 	return nil
 }
 
-func (t *IPTables) delete(run runs, r Rule) error {
-	lines, err := t.listing(run)
+// delete takes out what leads away before what lets through.
+func (t *IPTables) delete(b *batch, r Rule) error {
+	p := t.of(r)[0]
+	lines, err := p.look(b.run)
 	if err != nil {
 		return err
 	}
-	b := newBatch(run)
-	for _, h := range t.held(lines) {
-		if h.known && h.Rule == r {
-			b.deleteLine(h.line)
+	if r.Action == Forward && t.forwarding(lines) {
+		away, err := t.nat.look(b.run)
+		if b.note(err) {
+			t.nat.delete(b, away, r)
 		}
 	}
-	if err := b.err(); err != nil {
-		return err
-	}
-	delete(t.maybe, r)
-	return nil
+	p.delete(b, lines, r)
+	return b.err()
 }

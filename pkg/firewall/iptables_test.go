@@ -60,7 +60,9 @@ func scripted(t *testing.T, chain string, script []run) (*IPTables, func()) {
 		}
 		return next.stdout, nil
 	}
-	return &IPTables{options: Options{Chain: chain}, run: run, probed: true}, func() {
+	f := newIPTables(Options{Chain: chain}, run, nil)
+	f.probed = true
+	return f, func() {
 		t.Helper()
 		for _, r := range script {
 			t.Errorf("missing run: %s", r.args)
@@ -111,8 +113,8 @@ func play(t *testing.T, tests map[string]scenario) {
 			}
 			f, done := scripted(t, chain, tt.script)
 			if tt.restore {
-				f.restore = func(ctx context.Context, changes string) error {
-					_, err := f.run(ctx, "restore\n"+changes)
+				f.restore = func(ctx context.Context, table, changes string) error {
+					_, err := f.run(ctx, strings.TrimSuffix("restore "+table, " filter")+"\n"+changes)
 					return err
 				}
 			}
@@ -307,7 +309,7 @@ func TestTeardownRuns(t *testing.T) {
 			{args: "-D INPUT" + jump, code: 1, stderr: badRule}, {args: "-X KNOCK", code: 1, stderr: noChain}}},
 		"straight": {chain: "INPUT", do: teardown, script: []run{
 			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + jump + "\n-A INPUT" + spec + "\n-A INPUT" + timedSpec + "\n-A INPUT -i lo -j ACCEPT\n"},
-			{args: "-D INPUT" + spec}, {args: "-D INPUT" + timedSpec}}},
+			{args: "-D INPUT" + spec}, {args: "-D INPUT" + timedSpec}, {args: "-S FORWARD", stdout: "-P FORWARD ACCEPT\n"}}},
 		"fails": {do: teardown, script: []run{{args: "-S", code: 4, stderr: locked}},
 			want: `failed to tear down chain "KNOCK": ` + lockError},
 	})

@@ -84,7 +84,7 @@ func (k kernel) wantEntries(f *IPTables, want []Entry) {
 	k.t.Helper()
 	var got, wants []string
 	drops := false
-	for _, h := range f.held(parseListing(k.dump())) {
+	for _, h := range f.in.held(parseListing(k.dump())) {
 		got = append(got, entryText(h.Entry))
 		drops = drops || h.Action == Drop
 		if !h.known || drops && h.Action == Accept {

@@ -91,9 +91,10 @@ func (l line) leadsTo(chain string) bool {
 	return l[0] == "-A" && slices.Contains(l.targets(), chain)
 }
 
-// reaches reports whether a packet that comes to INPUT can come to the chain.
-func reaches(lines []line, chain string) bool {
-	reached := []string{input}
+// reaches reports whether a packet that comes to one chain, base, can come to
+// another.
+func reaches(lines []line, base, chain string) bool {
+	reached := []string{base}
 	for i := 0; i < len(reached); i++ {
 		for _, l := range lines {
 			if !l.in(reached[i]) {
@@ -120,39 +121,12 @@ func (l line) targets() []string {
 	return targets
 }
 
-// isJump reports whether l is the jump to chain that we put into INPUT.
-func (l line) isJump(chain string) bool {
-	return l.in(input) && slices.Equal(l[2:], jumpArgs(chain))
-}
-
-// ours reports whether l is a rule with our comment, of whatever form: one left
-// by another version of the daemon is ours too. The jump to a chain is not meant:
-// straight in INPUT it is that of another daemon, which has the chain.
-func (l line) ours() bool {
-	if l[0] != "-A" || l.value("--comment") != comment {
-		return false
-	}
-	target := l[len(l)-1]
-	return CheckChain(target) != nil || !l.isJump(target)
-}
-
 // entry gives the Entry that l is, if it is of the form that Add makes.
-func (l line) entry() (Entry, bool) {
+func (p *place) entry(l line) (Entry, bool) {
 	if len(l) < 5 {
 		return Entry{}, false
 	}
-	src, err := netip.ParsePrefix(l[3])
-	if err != nil {
-		return Entry{}, false
-	}
-	e := Entry{Rule: Rule{Src: src.Addr(), Action: Drop}}
-	if l[4] == "-p" {
-		port, err := strconv.ParseUint(l.value("--dport"), 10, 16)
-		if err != nil {
-			return Entry{}, false
-		}
-		e.Port, e.Action = uint16(port), Accept
-	}
+	e := Entry{Rule: p.read(l)}
 	if date := l.value("--datestop"); date != "" {
 		stop, err := time.Parse(dateForm, date)
 		if err != nil {
@@ -160,10 +134,53 @@ func (l line) entry() (Entry, bool) {
 		}
 		e.End = stop.Add(time.Second)
 	}
-	return e, e.check() == nil && l.is(e, true)
+	return e, e.Check() == nil && p.is(l, e, true)
 }
 
 // is reports whether l is exactly what Add makes of e.
-func (l line) is(e Entry, timed bool) bool {
-	return slices.Equal(l[2:], ruleArgs(e, timed))
+func (p *place) is(l line, e Entry, timed bool) bool {
+	return slices.Equal(l[2:], p.ruleArgs(e, timed))
+}
+
+// What a read function cannot read it leaves zero: then l is not what Add would
+// make of the rule.
+
+func readInput(l line) Rule {
+	r := Rule{Src: l.addr("-s"), Action: Drop}
+	if proto := l.value("-p"); proto != "" {
+		r.Proto, r.Port, r.Action = readProto(proto), l.port("--dport"), Accept
+	}
+	return r
+}
+
+func readForward(l line) Rule {
+	return Rule{
+		Src: l.addr("-s"), Port: l.port("--ctorigdstport"), Action: Forward, Proto: readProto(l.value("-p")),
+		To: netip.AddrPortFrom(l.addr("-d"), l.port("--dport")),
+	}
+}
+
+func readNAT(l line) Rule {
+	r := Rule{Src: l.addr("-s"), Port: l.port("--dport"), Action: Forward, Proto: readProto(l.value("-p"))}
+	r.To, _ = netip.ParseAddrPort(l.value("--to-destination"))
+	return r
+}
+
+func readProto(name string) Proto {
+	if name == UDP.String() {
+		return UDP
+	}
+	return TCP
+}
+
+// addr gives the address after an option.
+func (l line) addr(option string) netip.Addr {
+	prefix, _ := netip.ParsePrefix(l.value(option))
+	return prefix.Addr()
+}
+
+// port gives the port after an option.
+func (l line) port(option string) uint16 {
+	port, _ := strconv.ParseUint(l.value(option), 10, 16)
+	return uint16(port)
 }

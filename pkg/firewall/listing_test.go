@@ -44,6 +44,7 @@ type kinds struct {
 
 func TestLineKinds(t *testing.T) {
 	t.Parallel()
+	in := newPlaces("KNOCK").in
 	const tail = " -p tcp -m tcp --dport 22 -m comment --comment knockdaemon -j ACCEPT"
 	const timed = " -p tcp -m tcp --dport 22 -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j ACCEPT"
 	const drops = " -m conntrack --ctstate NEW -m time --datestop 2026-11-21T12:34:55 -m comment --comment knockdaemon -j DROP"
@@ -88,8 +89,8 @@ func TestLineKinds(t *testing.T) {
 		t.Run(tt.line, func(t *testing.T) {
 			t.Parallel()
 			l := parseListing(tt.line)[0]
-			got := kinds{Chain: l.isChain("KNOCK"), Jump: l.isJump("KNOCK"), LeadsTo: l.leadsTo("KNOCK"), Ours: l.ours()}
-			if e, ok := l.entry(); ok {
+			got := kinds{Chain: l.isChain("KNOCK"), Jump: in.isJump(l, "KNOCK"), LeadsTo: l.leadsTo("KNOCK"), Ours: in.ours(l)}
+			if e, ok := in.entry(l); ok {
 				got.Entry = entryText(e)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -112,18 +113,30 @@ func printed(l line) string {
 }
 
 // FuzzEntry puts a rule into a listing, between rules with any comment, and
-// reads it back.
+// reads it back, from each place that it is in.
 func FuzzEntry(f *testing.F) {
-	f.Add(uint32(0xc0000201), uint16(22), false, int64(0), "")
-	f.Add(uint32(0xc0000201), uint16(0), true, int64(1795264496), "two lines\n-A INPUT -j KNOCK")
-	f.Add(uint32(0x00000000), uint16(65535), false, int64(2), `"\'`)
-	f.Add(uint32(0xffffffff), uint16(0), false, int64(1<<31-1), "\\")
-	f.Add(uint32(0xffffffff), uint16(0), false, int64(1<<31), "\\")
-	f.Fuzz(func(t *testing.T, src uint32, port uint16, drops bool, end int64, text string) {
-		addr := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, src)))
-		e := Entry{Rule: Rule{Src: addr, Port: port}}
-		if drops {
-			e.Port, e.Action = 0, Drop
+	f.Add(uint32(0xc0000201), uint16(22), uint8(Accept), false, uint32(0), uint16(0), int64(0), "")
+	f.Add(uint32(0xc0000201), uint16(53), uint8(Accept), true, uint32(0), uint16(0), int64(5), "")
+	f.Add(uint32(0xc0000201), uint16(0), uint8(Drop), false, uint32(0), uint16(0), int64(1795264496), "two lines\n-A INPUT -j KNOCK")
+	f.Add(uint32(0xc0000201), uint16(2222), uint8(Forward), false, uint32(0x0a000005), uint16(22), int64(1795264496), "")
+	f.Add(uint32(0xc0000201), uint16(53), uint8(Forward), true, uint32(0x0a000005), uint16(53), int64(0), "'")
+	f.Add(uint32(0x00000000), uint16(65535), uint8(Accept), false, uint32(0), uint16(0), int64(2), `"\'`)
+	f.Add(uint32(0xffffffff), uint16(0), uint8(Drop), false, uint32(0), uint16(0), int64(1<<31-1), "\\")
+	f.Add(uint32(0xffffffff), uint16(0), uint8(Drop), false, uint32(0), uint16(0), int64(1<<31), "\\")
+	addr := func(n uint32) netip.Addr { return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n))) }
+	f.Fuzz(func(t *testing.T, src uint32, port uint16, action uint8, udp bool, to uint32, toPort uint16, end int64, text string) {
+		e := Entry{Rule: Rule{Src: addr(src), Port: port, Action: Action(action % 3)}}
+		if udp {
+			e.Proto = UDP
+		}
+		if e.Action == Forward {
+			e.To = netip.AddrPortFrom(addr(to), toPort)
+		}
+		if e.Action == Drop {
+			e.Port, e.Proto = 0, TCP
+		}
+		if e.Check() != nil {
+			return
 		}
 		want := e
 		if end != 0 && end < 1<<40 && end > -1<<40 {
@@ -133,14 +146,16 @@ func FuzzEntry(f *testing.F) {
 				want.End = time.Time{}
 			}
 		}
-		other := line{"-A", "INPUT", "-m", "comment", "--comment", text, "-j", "ACCEPT"}
-		rule := append(line{"-A", "KNOCK"}, ruleArgs(e, true)...)
-		lines := parseListing(printed(other) + printed(rule) + printed(other))
-		if diff := cmp.Diff([]line{other, rule, other}, lines); diff != "" {
-			t.Fatalf("lines (-want +got):\n%s", diff)
-		}
-		if got, ok := lines[1].entry(); !ok || got != want {
-			t.Errorf("got %v %v, want %v", got, ok, want)
+		for _, p := range newPlaces("KNOCK").of(e.Rule) {
+			other := line{"-A", p.base, "-m", "comment", "--comment", text, "-j", "ACCEPT"}
+			rule := append(line{"-A", p.chain}, p.ruleArgs(e, true)...)
+			lines := parseListing(printed(other) + printed(rule) + printed(other))
+			if diff := cmp.Diff([]line{other, rule, other}, lines); diff != "" {
+				t.Fatalf("lines (-want +got):\n%s", diff)
+			}
+			if got, ok := p.entry(lines[1]); !ok || got != want {
+				t.Errorf("got %v %v, want %v", got, ok, want)
+			}
 		}
 	})
 }
@@ -149,16 +164,21 @@ func FuzzEntry(f *testing.F) {
 // very words that it would be made with.
 func FuzzListing(f *testing.F) {
 	f.Add(ready + "-A KNOCK" + spec + "\n-A KNOCK" + timedSpec + "\n-A KNOCK" + dropSpec + "\n")
+	f.Add("-A KNOCK-FORWARD" + throughSpec + "\n-A KNOCK" + awaySpec + "\n")
 	f.Add("-")
 	f.Add("-A KNOCK -s \"")
 	f.Add("# a\n-A \"\\")
 	f.Fuzz(func(t *testing.T, out string) {
 		lines := parseListing(out)
-		reaches(lines, "KNOCK")
+		reaches(lines, "INPUT", "KNOCK")
+		s := newPlaces("KNOCK")
 		for _, l := range lines {
-			e, ok := l.entry()
-			if ok && !slices.Equal(l[2:], ruleArgs(e, true)) {
-				t.Errorf("%q is taken for %s", l, entryText(e))
+			for _, p := range []*place{s.in, s.forward, s.nat} {
+				e, ok := p.entry(l)
+				if ok && !slices.Equal(l[2:], p.ruleArgs(e, true)) {
+					t.Errorf("%q is taken for %s", l, entryText(e))
+				}
+				p.ours(l)
 			}
 			if strings.ContainsAny(l[0], " \n\"\\'") {
 				continue // printed in quotes it would be no option

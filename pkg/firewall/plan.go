@@ -12,6 +12,7 @@ type change struct {
 	later   []int    // the lines that go once that has come
 	jump    bool     // it is the jump's
 	unknown bool     // it takes out a rule of a form that is not known
+	rule    Rule     // that comes, or comes anew
 	// done keeps account of it; nil if it is not told.
 	done func()
 }
@@ -37,18 +38,20 @@ func (c *change) first() int {
 	return first
 }
 
-// plan is what a Sync has to change in what a listing shows.
+// plan is what a Sync has to change in what a listing shows of one place.
 type plan struct {
+	*place
 	t       *IPTables
 	lines   []line
 	want    []Entry
 	changes []*change
 	known   []int // the lines that are rules of ours, of the form that Add makes
+	part    bool  // of the changes some are left out
 }
 
 // newPlan compares a listing with what is wanted. What is done is told in told.
-func (t *IPTables) newPlan(lines []line, want []Entry, told *Changes) *plan {
-	p := &plan{t: t, lines: lines, want: want}
+func (t *IPTables) newPlan(at *place, lines []line, want []Entry, told *Changes) *plan {
+	p := &plan{place: at, t: t, lines: lines, want: want}
 	p.oneJump()
 	found := p.clear(told)
 	for _, e := range want {
@@ -59,17 +62,23 @@ func (t *IPTables) newPlan(lines []line, want []Entry, told *Changes) *plan {
 
 func (p *plan) add(c *change) { p.changes = append(p.changes, c) }
 
+// only leaves out the changes that pick does not take.
+func (p *plan) only(pick func(*change) bool) {
+	before := len(p.changes)
+	p.changes = slices.DeleteFunc(p.changes, func(c *change) bool { return !pick(c) })
+	p.part = len(p.changes) < before
+}
+
 // oneJump leaves one jump of ours, where the first was: below it there may be a
 // rule that drops all.
 func (p *plan) oneJump() {
-	chain := p.t.options.Chain
 	var jumps []int
 	first, number := 0, 0
 	for i, l := range p.lines {
-		if l.in(input) {
+		if l.in(p.base) {
 			number++
 		}
-		if l.isJump(chain) {
+		if !p.straight() && p.isJump(l, p.chain) {
 			jumps = append(jumps, i)
 			if len(jumps) == 1 {
 				first = number
@@ -77,7 +86,7 @@ func (p *plan) oneJump() {
 		}
 	}
 	if len(jumps) > 1 {
-		p.add(&change{jump: true, out: jumps, put: insertJumpArgs(chain, first)})
+		p.add(&change{jump: true, out: jumps, put: p.insertJumpArgs(first)})
 	}
 }
 
@@ -94,7 +103,7 @@ func (p *plan) clear(told *Changes) map[Rule]*copies {
 	for _, e := range p.want {
 		found[e.Rule] = &copies{}
 	}
-	rules := p.t.held(p.lines)
+	rules := p.held(p.lines)
 	lowest := -1 // accept
 	for _, h := range rules {
 		if h.known && h.Action == Accept {
@@ -116,7 +125,7 @@ func (p *plan) clear(told *Changes) map[Rule]*copies {
 		c := unwanted[h.Rule]
 		if c == nil {
 			c = &change{done: func() {
-				delete(p.t.maybe, h.Rule)
+				delete(p.maybe, h.Rule)
 				told.Removed = append(told.Removed, h.Rule)
 			}}
 			unwanted[h.Rule] = c
@@ -133,13 +142,13 @@ func (p *plan) settle(e Entry, found *copies, told *Changes) {
 	var same, others []int
 	timed := !p.t.untimed
 	for _, i := range found.lines {
-		if p.lines[i].is(e, timed) {
+		if p.is(p.lines[i], e, timed) {
 			same = append(same, i)
 		} else {
 			others = append(others, i)
 		}
 	}
-	c := &change{later: others}
+	c := &change{later: others, rule: e.Rule}
 	if len(same) == 0 {
 		c.done = func() { told.Restored = append(told.Restored, e.Rule) }
 	}
@@ -149,8 +158,8 @@ func (p *plan) settle(e Entry, found *copies, told *Changes) {
 	if len(same) != 1 || found.misplaced {
 		// It may be there even if that fails: the run may have done its work
 		// before it was killed.
-		p.t.maybe[e.Rule] = true
-		c.put = putArgs(p.t.options.Chain, e, timed)
+		p.maybe[e.Rule] = true
+		c.put = p.putArgs(e, timed)
 	}
 	if c.runs() > 0 {
 		p.add(c)

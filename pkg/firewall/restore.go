@@ -22,9 +22,9 @@ const (
 // iptables: it might change the rules of the other variant.
 var errUnfit = errors.New("no restore program of the same version")
 
-// restoreFunc makes changes, all or none: each is a line of arguments of
-// iptables. It fails as a runFunc does.
-type restoreFunc func(ctx context.Context, changes string) error
+// restoreFunc makes changes in one table, all or none: each is a line of arguments
+// of iptables. It fails as a runFunc does.
+type restoreFunc func(ctx context.Context, table, changes string) error
 
 // restorer gives what runs the restore program that is beside iptables at path,
 // each time for at most limit; nil if there is none. Its version is looked at
@@ -35,7 +35,7 @@ func restorer(path string, limit time.Duration) restoreFunc {
 		return nil
 	}
 	same := false
-	return func(ctx context.Context, changes string) error {
+	return func(ctx context.Context, table, changes string) error {
 		if !same {
 			if err := sameVersion(ctx, path, program, limit); err != nil {
 				return unfit(err)
@@ -43,7 +43,7 @@ func restorer(path string, limit time.Duration) restoreFunc {
 			same = true
 		}
 		// Without --noflush it would take out all that is there.
-		_, err := execute(ctx, program, limit, "*filter\n"+changes+"COMMIT\n", []string{"-w", "5", "--noflush"})
+		_, err := execute(ctx, program, limit, "*"+table+"\n"+changes+"COMMIT\n", []string{"-w", "5", "--noflush"})
 		return unfit(err)
 	}
 }

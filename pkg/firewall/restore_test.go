@@ -43,7 +43,7 @@ func TestRestorer(t *testing.T) {
 			if name == "hangs" {
 				limit = time.Second
 			}
-			if diff := cmp.Diff(tt.want, errorText(restorer(program, limit)(t.Context(), "-I KNOCK\n"))); diff != "" {
+			if diff := cmp.Diff(tt.want, errorText(restorer(program, limit)(t.Context(), "filter", "-I KNOCK\n"))); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 		})
@@ -58,13 +58,13 @@ func TestRestorerIsNotThere(t *testing.T) {
 	}
 	beside(t, program, `echo "x v1 (a)"`)
 	r := restorer(program, runLimit)
-	if err := r(t.Context(), "-I KNOCK\n"); err != nil {
+	if err := r(t.Context(), "filter", "-I KNOCK\n"); err != nil {
 		t.Error(err)
 	}
 	if err := os.Remove(program + "-restore"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r(t.Context(), "-I KNOCK\n"); !errors.Is(err, errUnfit) || general(err) {
+	if err := r(t.Context(), "filter", "-I KNOCK\n"); !errors.Is(err, errUnfit) || general(err) {
 		t.Errorf("once it is gone: got %v, want errUnfit", err)
 	}
 }

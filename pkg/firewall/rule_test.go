@@ -60,7 +60,12 @@ func TestRuleString(t *testing.T) {
 	t.Parallel()
 	tests := map[string]Rule{
 		"142.103.205.1 22/tcp": rule("142.103.205.1", 22),
+		"192.0.2.1 53/udp":     udp(rule("192.0.2.1", 53)),
 		"drop 192.0.2.1":       drop("192.0.2.1"),
+
+		"192.0.2.1 2222/tcp to 10.0.0.5:22": forward("192.0.2.1", 2222, "10.0.0.5:22"),
+		"192.0.2.1 53/udp to 10.0.0.5:5353": udp(forward("192.0.2.1", 53, "10.0.0.5:5353")),
+		"192.0.2.1 1/protocol 2":            {Src: netip.MustParseAddr("192.0.2.1"), Port: 1, Proto: 2},
 	}
 	for want, r := range tests {
 		if got := r.String(); got != want {
@@ -72,7 +77,9 @@ func TestRuleString(t *testing.T) {
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	ordered := []Rule{
-		{}, drop("192.0.2.1"), rule("192.0.2.1", 22), {rule("192.0.2.1", 22).Src, 22, Drop}, rule("192.0.2.1", 80), rule("192.0.2.10", 1), rule("198.51.100.1", 0),
+		{}, drop("192.0.2.1"), rule("192.0.2.1", 22), udp(rule("192.0.2.1", 22)),
+		{Src: rule("192.0.2.1", 22).Src, Port: 22, Action: Drop}, forward("192.0.2.1", 22, "10.0.0.5:22"), forward("192.0.2.1", 22, "10.0.0.5:80"),
+		forward("192.0.2.1", 22, "10.0.0.6:1"), udp(forward("192.0.2.1", 22, "10.0.0.5:22")), rule("192.0.2.1", 80), rule("192.0.2.10", 1), rule("198.51.100.1", 0),
 	}
 	for i, a := range ordered {
 		for j, b := range ordered {
@@ -106,10 +113,26 @@ func TestCheckRule(t *testing.T) {
 		"drop in INPUT":   {drop("192.0.2.1"), "INPUT", "dropping needs a chain of our own, not INPUT"},
 		"drop with a port": {Rule{Src: netip.MustParseAddr("192.0.2.1"), Port: 22, Action: Drop}, "KNOCK",
 			"a rule that drops has no port, yet port 22 is given"},
-		"unknown action": {Rule{Src: netip.MustParseAddr("192.0.2.1"), Action: 2}, "KNOCK", "action 2 is not known"},
-		"IPv6":           {rule("2001:db8::1", 22), "KNOCK", `address "2001:db8::1" is not an IPv4 address`},
-		"IPv4 in IPv6":   {rule("::ffff:192.0.2.1", 22), "KNOCK", `address "::ffff:192.0.2.1" is not an IPv4 address`},
-		"no address":     {Rule{}, "KNOCK", `address "invalid IP" is not an IPv4 address`},
+		"unknown action":    {Rule{Src: netip.MustParseAddr("192.0.2.1"), Action: 3}, "KNOCK", "action 3 is not known"},
+		"drop of UDP":       {udp(drop("192.0.2.1")), "KNOCK", "a rule that drops has no protocol, yet udp is given"},
+		"UDP":               {udp(rule("192.0.2.1", 53)), "KNOCK", ""},
+		"unknown protocol":  {Rule{Src: netip.MustParseAddr("192.0.2.1"), Proto: 2}, "KNOCK", "protocol 2 is neither TCP nor UDP"},
+		"accept to":         {Rule{Src: netip.MustParseAddr("192.0.2.1"), To: netip.MustParseAddrPort("10.0.0.5:22")}, "KNOCK", `a rule that does not forward leads nowhere, yet "10.0.0.5:22" is given`},
+		"drop to":           {Rule{Src: netip.MustParseAddr("192.0.2.1"), Action: Drop, To: netip.MustParseAddrPort("10.0.0.5:22")}, "KNOCK", `a rule that does not forward leads nowhere, yet "10.0.0.5:22" is given`},
+		"forward":           {forward("192.0.2.1", 2222, "10.0.0.5:22"), "KNOCK", ""},
+		"forward in INPUT":  {forward("192.0.2.1", 2222, "10.0.0.5:22"), "INPUT", ""},
+		"forward UDP":       {udp(forward("192.0.2.1", 65535, "223.255.255.255:65535")), "KNOCK", ""},
+		"forward port 0":    {forward("192.0.2.1", 0, "10.0.0.5:22"), "KNOCK", "port 0 cannot be forwarded"},
+		"forward to port 0": {forward("192.0.2.1", 22, "10.0.0.5:0"), "KNOCK", `"10.0.0.5:0" is not an IPv4 address with a port`},
+		"forward to IPv6":   {forward("192.0.2.1", 22, "[2001:db8::1]:22"), "KNOCK", `"[2001:db8::1]:22" is not an IPv4 address with a port`},
+		"forward nowhere":   {Rule{Src: netip.MustParseAddr("192.0.2.1"), Port: 22, Action: Forward}, "KNOCK", `"invalid AddrPort" is not an IPv4 address with a port`},
+		"forward to any":    {forward("192.0.2.1", 22, "0.0.0.0:22"), "KNOCK", `"0.0.0.0" is not the address of another host`},
+		"forward to itself": {forward("192.0.2.1", 22, "127.0.0.1:22"), "KNOCK", `"127.0.0.1" is not the address of another host`},
+		"forward to many":   {forward("192.0.2.1", 22, "224.0.0.1:22"), "KNOCK", `"224.0.0.1" is not the address of another host`},
+		"forward to all":    {forward("192.0.2.1", 22, "255.255.255.255:22"), "KNOCK", `"255.255.255.255" is not the address of another host`},
+		"IPv6":              {rule("2001:db8::1", 22), "KNOCK", `address "2001:db8::1" is not an IPv4 address`},
+		"IPv4 in IPv6":      {rule("::ffff:192.0.2.1", 22), "KNOCK", `address "::ffff:192.0.2.1" is not an IPv4 address`},
+		"no address":        {Rule{}, "KNOCK", `address "invalid IP" is not an IPv4 address`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +151,7 @@ func TestWanted(t *testing.T) {
 	list, err := wanted([]Entry{
 		until(one, "2026-01-02T03:04:05.999Z"), always(drop("192.0.2.1")), {Rule: two, End: time.Date(2026, 1, 2, 3, 4, 5, 6, west)},
 		always(rule("::1", 22)), until(one, "2026-01-02T04:00:00.5Z"), {Rule: rule("192.0.2.3", 1), End: time.Time{}.In(west)},
-	}, Rule.check)
+	}, Rule.Check)
 	var got []string
 	for _, e := range list {
 		got = append(got, entryText(e))
@@ -145,23 +168,24 @@ func TestWanted(t *testing.T) {
 func TestCheckChain(t *testing.T) {
 	t.Parallel()
 	builtin := `is built into the firewall: use INPUT or a name of your own`
-	syntax := `is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`
+	syntax := `is not 1 to 20 of A-Z a-z 0-9 _ . - with no "-" first`
 	tests := map[string]string{ // chain: error after its quoted name
-		"":                              "",
-		"KNOCK":                         "",
-		"INPUT":                         "",
-		"a.b_c-9":                       "",
-		"abcdefghijklmnopqrstuvwxyz01":  "",
-		"abcdefghijklmnopqrstuvwxyz012": syntax,
-		"-KNOCK":                        syntax,
-		"KN OCK":                        syntax,
-		"KNÖCK":                         syntax,
-		"!KNOCK":                        syntax,
-		"KNOCK\n":                       syntax,
-		"FORWARD":                       builtin,
-		"OUTPUT":                        builtin,
-		"ACCEPT":                        builtin,
-		"DROP":                          builtin,
+		"":                      "",
+		"KNOCK":                 "",
+		"INPUT":                 "",
+		"a.b_c-9":               "",
+		"abcdefghijklmnopqrst":  "",
+		"abcdefghijklmnopqrstu": syntax,
+		"-KNOCK":                syntax,
+		"KN OCK":                syntax,
+		"KNÖCK":                 syntax,
+		"!KNOCK":                syntax,
+		"KNOCK\n":               syntax,
+		"FORWARD":               builtin,
+		"OUTPUT":                builtin,
+		"ACCEPT":                builtin,
+		"DROP":                  builtin,
+		"MY-FORWARD":            `ends as the chain for what is forwarded does: use another name`,
 	}
 	for chain, text := range tests {
 		t.Run(chain, func(t *testing.T) {

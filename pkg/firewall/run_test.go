@@ -43,7 +43,7 @@ func TestNewIPTablesRefuses(t *testing.T) {
 		"folder": {Options{Program: folder}, true,
 			fmt.Sprintf("failed to find %q: program not found", folder)},
 		"chain": {Options{Chain: "-F"}, false,
-			`chain "-F" is not 1 to 28 of A-Z a-z 0-9 _ . - with no "-" first`},
+			`chain "-F" is not 1 to 20 of A-Z a-z 0-9 _ . - with no "-" first`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestHangingProgram(t *testing.T) {
 	t.Parallel()
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	body := fmt.Sprintf("sleep 1000 & echo $! > %s; wait", pidFile)
-	f := &IPTables{options: Options{Chain: "KNOCK"}, run: runner(script(t, body), 300*time.Millisecond)}
+	f := newIPTables(Options{Chain: "KNOCK"}, runner(script(t, body), 300*time.Millisecond), nil)
 	start := time.Now()
 	err := f.Add(t.Context(), always(rule("192.0.2.7", 22)))
 	want := `failed to add rule "192.0.2.7 22/tcp": fake-iptables -w 5 -S: no end after 300ms`

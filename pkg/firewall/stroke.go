@@ -60,7 +60,7 @@ func (p *plan) split(w way) (strokes []*stroke, single []*change) {
 	if runs < 2 {
 		return nil, p.changes
 	}
-	if strokes = p.strokes(sorted(together)); len(strokes) > 1 {
+	if strokes = p.strokes(sorted(together)); len(strokes) > 1 && !p.part {
 		if s := p.rewrite(together); s.fits() {
 			strokes = []*stroke{s}
 		}
@@ -118,7 +118,7 @@ func (p *plan) above() []int {
 	n := 0
 	for i, l := range p.lines {
 		list[i] = n
-		if l.in(p.t.options.Chain) {
+		if l.in(p.chain) {
 			n++
 		}
 	}
@@ -135,7 +135,7 @@ func (p *plan) rewrite(changes []*change) *stroke {
 		}
 	}
 	for _, e := range p.want {
-		s.puts = append(s.puts, putArgs(p.t.options.Chain, e, !p.t.untimed))
+		s.puts = append(s.puts, p.putArgs(e, !p.t.untimed))
 	}
 	slices.Sort(s.deletes)
 	above := p.above()

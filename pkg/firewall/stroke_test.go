@@ -62,7 +62,7 @@ func TestRestoreRuns(t *testing.T) {
 			{args: "-N KNOCK"}, {args: "-I INPUT 1" + jump}, restoring("-I KNOCK"+spec, "-I KNOCK"+otherSpec)},
 			want: "told: restored 192.0.2.1 22/tcp, restored 192.0.2.2 80/tcp, healed"},
 		"straight, and a drop there": {chain: "INPUT", do: syncing(always(shut), two), script: []run{
-			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + jump + "\n-A INPUT" + spec + "\n-A INPUT -j LOG\n"}, restoring("-D INPUT"+spec, "-I INPUT"+otherSpec)},
+			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + jump + "\n-A INPUT" + spec + "\n-A INPUT -j LOG\n"}, restoring("-D INPUT"+spec, "-I INPUT"+otherSpec), {args: "-S FORWARD", stdout: "-P FORWARD ACCEPT\n"}},
 			want: `failed to reconcile chain "INPUT": failed to add rule "drop 192.0.2.1": dropping needs a chain of our own, not INPUT` +
 				"\ntold: removed 192.0.2.1 22/tcp, restored 192.0.2.2 80/tcp"},
 		"a rule that cannot be": {do: syncing(one, always(rule("::1", 22)), two), script: []run{empty, restoring("-I KNOCK"+spec, "-I KNOCK"+otherSpec)},
@@ -119,7 +119,7 @@ func listed(list []Entry) string {
 	var b strings.Builder
 	b.WriteString(ready)
 	for _, e := range list {
-		b.WriteString("-A KNOCK " + strings.Join(ruleArgs(e, true), " ") + "\n")
+		b.WriteString("-A KNOCK " + strings.Join(newPlaces("KNOCK").in.ruleArgs(e, true), " ") + "\n")
 	}
 	return b.String()
 }
@@ -132,22 +132,23 @@ func TestOneByOneIsBounded(t *testing.T) {
 		want    string
 	}{
 		"without a restore program": {nil, `failed to reconcile chain "KNOCK": 50 changes are left to the next time`},
-		"with one that fails": {func(context.Context, string) error { return &runError{"iptables", 1, noLine} },
+		"with one that fails": {func(context.Context, string, string) error { return &runError{"iptables", 1, noLine} },
 			`failed to reconcile chain "KNOCK": 50 changes are left to the next time, since they cannot be made at once: ` + lineError},
-		"with another one": {func(context.Context, string) error { return errUnfit },
+		"with another one": {func(context.Context, string, string) error { return errUnfit },
 			`failed to reconcile chain "KNOCK": 50 changes are left to the next time, since they cannot be made at once: no restore program of the same version`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			held := many(0)
-			f := &IPTables{options: Options{Chain: "KNOCK"}, probed: true, restore: tt.restore, run: func(_ context.Context, args ...string) (string, error) {
+			f := newIPTables(Options{Chain: "KNOCK"}, func(_ context.Context, args ...string) (string, error) {
 				if args[0] == "-S" {
 					return listed(held), nil
 				}
 				held = append(held, always(rule(strings.TrimSuffix(args[3], "/32"), 22)))
 				return "", nil
-			}}
+			}, tt.restore)
+			f.probed = true
 			c, err := f.Sync(t.Context(), many(maxSingle+50))
 			if diff := cmp.Diff(tt.want, errorText(err)); diff != "" || len(c.Restored) != maxSingle || len(held) != maxSingle {
 				t.Errorf("%d told, %d made, want %d; error (-want +got):\n%s", len(c.Restored), len(held), maxSingle, diff)
@@ -189,9 +190,10 @@ func TestStrokes(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &IPTables{options: Options{Chain: "KNOCK"}, probed: true, maybe: map[Rule]bool{}, restore: func(context.Context, string) error { return nil }}
+			f := newIPTables(Options{Chain: "KNOCK"}, nil, func(context.Context, string, string) error { return nil })
+			f.in.maybe = map[Rule]bool{}
 			var told Changes
-			p := f.newPlan(parseListing(listed(tt.held)), tt.want, &told)
+			p := f.newPlan(f.in, parseListing(listed(tt.held)), tt.want, &told)
 			strokes, single := p.split(allAtOnce)
 			var lines []string
 			seen := map[*change]int{}
@@ -232,11 +234,11 @@ func TestEndedContext(t *testing.T) {
 		"setup": {func(ctx context.Context, f *IPTables) (Changes, error) { return Changes{}, f.Setup(ctx) }, "-N", 2, ""},
 		"sync":  {func(ctx context.Context, f *IPTables) (Changes, error) { return f.Sync(ctx, list) }, "-I KNOCK -s 10.0.0.1/32", 5, "restored 10.0.0.0 22/tcp, restored 10.0.0.1 22/tcp, healed"},
 		"sync before a restore": {func(ctx context.Context, f *IPTables) (Changes, error) {
-			f.restore = func(context.Context, string) error { return errors.New("it was run") }
+			f.restore = func(context.Context, string, string) error { return errors.New("it was run") }
 			return f.Sync(ctx, list)
 		}, "-I INPUT", 3, "healed"},
 		"sync in a restore": {func(ctx context.Context, f *IPTables) (Changes, error) {
-			f.restore = func(ctx context.Context, changes string) error { _, err := f.run(ctx, changes); return err }
+			f.restore = func(ctx context.Context, _, changes string) error { _, err := f.run(ctx, changes); return err }
 			_, err := f.Sync(ctx, list)
 			c, again := f.Sync(ctx, list)
 			if again == nil {
@@ -250,7 +252,8 @@ func TestEndedContext(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			runs := 0
-			f := &IPTables{options: Options{Chain: "KNOCK"}, probed: true}
+			f := newIPTables(Options{Chain: "KNOCK"}, nil, nil)
+			f.probed = true
 			f.run = func(ctx context.Context, args ...string) (string, error) {
 				runs++
 				if strings.HasPrefix(strings.Join(args, " "), tt.last) {

@@ -59,7 +59,7 @@ func TestSyncRuns(t *testing.T) {
 			{args: "-D INPUT" + jump}, {args: "-D INPUT" + jump}, {args: "-I INPUT 2" + jump}}},
 		"straight": {chain: "INPUT", do: syncing(two), script: []run{
 			{args: "-S INPUT", stdout: "-P INPUT DROP\n-A INPUT" + jump + "\n-A INPUT" + jump + "\n-A INPUT" + spec + "\n-A INPUT -j LOG\n"},
-			{args: "-D INPUT" + spec}, {args: "-I INPUT" + otherSpec}},
+			{args: "-D INPUT" + spec}, {args: "-I INPUT" + otherSpec}, {args: "-S FORWARD", stdout: "-P FORWARD ACCEPT\n"}},
 			want: "told: removed 192.0.2.1 22/tcp, restored 192.0.2.2 80/tcp"},
 
 		"afterwards nothing is looked at": {do: all(failing(syncing()), add(one)), script: []run{
@@ -72,7 +72,7 @@ func TestSyncRuns(t *testing.T) {
 		"cannot look": {do: syncing(one), script: []run{{args: "-S", code: 4, stderr: locked}}, want: failed + lockError},
 		"a rule that cannot be": {do: syncing(always(rule("::1", 22)), one), script: []run{empty, {args: "-I KNOCK" + spec}},
 			want: failed + `failed to add rule "::1 22/tcp": address "::1" is not an IPv4 address` + "\ntold: restored 192.0.2.1 22/tcp"},
-		"a drop straight": {chain: "INPUT", do: syncing(always(shut)), script: []run{{args: "-S INPUT", stdout: "-P INPUT DROP\n"}},
+		"a drop straight": {chain: "INPUT", do: syncing(always(shut)), script: []run{{args: "-S INPUT", stdout: "-P INPUT DROP\n"}, {args: "-S FORWARD", stdout: "-P FORWARD ACCEPT\n"}},
 			want: `failed to reconcile chain "INPUT": failed to add rule "drop 192.0.2.1": dropping needs a chain of our own, not INPUT`},
 		"goes on": {do: syncing(two, timed), script: []run{{args: "-S", stdout: builtin + "-N KNOCK\n-A KNOCK" + lateSpec + "\n-A KNOCK" + dropSpec + "\n-A KNOCK" + unknown + "\n"},
 			{args: "-I INPUT 1" + jump, code: 4, stderr: "a"}, {args: "-D KNOCK" + dropSpec, code: 4, stderr: "b"},
@@ -102,12 +102,13 @@ func TestErrorsOfASyncAreBounded(t *testing.T) {
 	for port := range uint16(100) {
 		want = append(want, always(rule("192.0.2.1", port)))
 	}
-	f := &IPTables{options: Options{Chain: "INPUT"}, probed: true, run: func(_ context.Context, args ...string) (string, error) {
+	f := newIPTables(Options{Chain: "INPUT"}, func(_ context.Context, args ...string) (string, error) {
 		if args[0] == "-S" {
 			return "", nil
 		}
 		return "", &runError{command: "iptables", code: 1, stderr: "no memory"}
-	}}
+	}, nil)
+	f.probed = true
 	_, err := f.Sync(t.Context(), want)
 	text := `failed to reconcile chain "INPUT": ` + strings.Repeat("iptables: no memory (exit status 1)\n", 10) + "and 90 more"
 	if diff := cmp.Diff(text, errorText(err)); diff != "" {

@@ -4,8 +4,8 @@ import "slices"
 
 // table is the rules of ours that a DryRun or a Fake holds.
 type table struct {
-	// entries are in the order in which a packet meets them: accepts, the latest
-	// first, then drops.
+	// entries are in the order in which a packet meets them: what lets in, the
+	// latest first, then drops.
 	entries []Entry
 	// added and deleted, if not nil, are told of each change.
 	added, deleted func(Entry)
@@ -79,4 +79,9 @@ func (t *table) sync(want []Entry) Changes {
 	}
 	c.sort()
 	return c
+}
+
+// forwards reports whether one of list forwards.
+func forwards(list []Entry) bool {
+	return slices.ContainsFunc(list, func(e Entry) bool { return e.Action == Forward })
 }
