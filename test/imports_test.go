@@ -33,6 +33,7 @@ var imports = map[string][]string{
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"github.com/google/renameio/v2", "golang.org/x/sys/unix", "pkg/firewall"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
+	"pkg/onetime":  {"pkg/sequence"},
 	"pkg/packet":   nil,
 	"pkg/sequence": {"pkg/packet"},
 	"pkg/sniff":    {"github.com/mdlayher/packet", "golang.org/x/net/bpf", "golang.org/x/sys/unix", "pkg/packet"},
