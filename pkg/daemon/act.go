@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/lease"
 )
@@ -20,15 +21,15 @@ func (d *Daemon) act(k decision) {
 		return
 	}
 	log.Info("knock accepted")
-	ip, port := k.payload.IP, uint16(k.payload.Port)
+	rule := firewall.Rule{Src: k.payload.IP, Port: uint16(k.payload.Port)}
 	var err error
 	switch k.payload.Time {
 	case knock.Close:
-		err = d.leases.Close(ip, port)
+		err = d.leases.Close(rule)
 	case knock.Forever:
-		err = d.leases.Open(ip, port, 0)
+		err = d.leases.Open(rule, 0)
 	default:
-		err = d.leases.Open(ip, port, time.Duration(k.payload.Time)*time.Minute)
+		err = d.leases.Open(rule, time.Duration(k.payload.Time)*time.Minute)
 	}
 	d.reportRefused(err, "knock not carried out", k.src)
 }

@@ -69,8 +69,14 @@ func (f *form) Format(e *logrus.Entry) ([]byte, error) {
 func (d *Daemon) reportRule(e lease.Event) {
 	log := d.sparing(e.Kind).WithField("ip", e.Rule.Src.String())
 	what := "ban"
-	if e.Rule.Action == firewall.Accept {
+	if e.Rule.Action != firewall.Drop {
 		log, what = log.WithField("port", e.Rule.Port), "rule"
+	}
+	if e.Rule.Proto == firewall.UDP {
+		log = log.WithField("proto", e.Rule.Proto.String())
+	}
+	if e.Rule.Action == firewall.Forward {
+		log = log.WithField("to", e.Rule.To.String())
 	}
 	if e.Err != nil {
 		log = log.WithError(e.Err)

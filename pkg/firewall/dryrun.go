@@ -67,7 +67,7 @@ func (d *DryRun) setup(forwards bool) (bool, error) {
 	}
 	made := !d.ready && d.make(d.in)
 	d.ready = true
-	return d.setupForwards(forwards) || made, nil
+	return d.setupForwards(forwards) && d.options.Forwards || made, nil
 }
 
 func (d *DryRun) setupForwards(forwards bool) bool {

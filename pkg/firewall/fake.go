@@ -30,6 +30,7 @@ type Fake struct {
 	mu       sync.Mutex
 	ready    bool // the chain and the jump are there
 	forwards bool // so are those for what is forwarded
+	known    bool // those should be there
 	table    table
 	calls    []string
 	fail     map[Op]error // fails before it changes anything
@@ -49,11 +50,12 @@ func NewFakeIn(chain string) *Fake {
 }
 
 // make makes the chain and the jump, and those for what is forwarded if that is
-// wanted, and tells whether one was missing.
+// wanted, and tells whether one that should be there was missing.
 func (f *Fake) make(forwards bool) bool {
 	own := f.options.Chain != input
-	missing := own && (!f.ready || forwards && !f.forwards)
+	missing := own && (!f.ready || forwards && !f.forwards && f.known)
 	f.ready, f.forwards = own, f.forwards || own && forwards
+	f.known = f.known || f.forwards
 	return missing
 }
 

@@ -38,12 +38,14 @@ type reconciling struct {
 	told     *Changes
 	accepts  []Entry // and drops
 	forwards []Entry
+	known    bool // the chains for what is forwarded should have been there
 	through  bool // the chain that lets through what is forwarded is there
 }
 
 func (t *IPTables) sync(ctx context.Context, want []Entry, told *Changes) error {
 	list, refused := wanted(want, t.options.checkRule)
 	s := &reconciling{IPTables: t, ctx: ctx, b: newBatch(t.whole(ctx)), told: told}
+	s.known = t.options.Forwards || t.nat.maybe != nil
 	for _, e := range list {
 		if e.Action == Forward {
 			s.forwards = append(s.forwards, e)
@@ -80,8 +82,8 @@ func (s *reconciling) prepare(p *place, lines []line) {
 	if p != s.in && !s.needed() || p == s.nat && !s.through {
 		return
 	}
-	healed, err := p.mend(s.b.run, lines)
-	s.told.Healed = s.told.Healed || healed
+	made, err := p.mend(s.b.run, lines)
+	s.told.Healed = s.told.Healed || made && (p == s.in || s.known)
 	ok := s.b.note(err)
 	switch {
 	case p == s.in && !s.b.over:

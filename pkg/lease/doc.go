@@ -1,5 +1,5 @@
-// Package lease knows which ports are open for whom until when, and sees to it
-// that the firewall agrees.
+// Package lease knows which ports are open, or forwarded, for whom until when, and
+// sees to it that the firewall agrees.
 //
 // A lease begins with [Manager.Open] and ends at its time or with
 // [Manager.Close]. What is wanted is written to a journal first and put into the

@@ -26,6 +26,9 @@ var (
 	one = firewall.Rule{Src: ip1, Port: 22}
 	two = firewall.Rule{Src: ip2, Port: 22}
 
+	dns   = firewall.Rule{Src: ip1, Port: 53, Proto: firewall.UDP}
+	inner = firewall.Rule{Src: ip2, Port: 2222, Action: firewall.Forward, To: netip.MustParseAddrPort("10.0.0.5:22")}
+
 	errBroken = errors.New("broken")
 )
 
@@ -155,16 +158,19 @@ func (h *house) at(seconds float64) {
 	synctest.Wait()
 }
 
+// port22 is the rule that lets ip in at port 22.
+func port22(ip netip.Addr) firewall.Rule { return firewall.Rule{Src: ip, Port: 22} }
+
 // open opens port 22 to ip for so many seconds; 0: no limit.
 func (h *house) open(ip netip.Addr, seconds int) {
 	h.t.Helper()
-	h.must(h.Open(ip, 22, time.Duration(seconds)*time.Second))
+	h.must(h.Open(port22(ip), time.Duration(seconds)*time.Second))
 	synctest.Wait()
 }
 
 func (h *house) close(ip netip.Addr) {
 	h.t.Helper()
-	h.must(h.Close(ip, 22))
+	h.must(h.Close(port22(ip)))
 	synctest.Wait()
 }
 

@@ -41,19 +41,24 @@ type record struct {
 // saved is a lease in the journal. Of one without a limit the last three are
 // zero; the others end at the earliest that any of them says.
 type saved struct {
-	IP     netip.Addr    `json:"ip"`
-	Port   uint16        `json:"port,omitempty"`
-	Action string        `json:"action"`           // accept, drop, or ignore: a ban without a rule
-	Until  time.Time     `json:"until,omitzero"`   // by the wall clock
-	End    time.Duration `json:"end_ns,omitempty"` // since boot
-	Left   time.Duration `json:"left_ns,omitempty"`
+	IP     netip.Addr     `json:"ip"`
+	Port   uint16         `json:"port,omitempty"`
+	Action string         `json:"action"`           // accept, forward, drop, or ignore: a ban without a rule
+	Proto  string         `json:"proto,omitempty"`  // udp; none: tcp
+	To     netip.AddrPort `json:"to,omitzero"`      // where it is forwarded
+	Until  time.Time      `json:"until,omitzero"`   // by the wall clock
+	End    time.Duration  `json:"end_ns,omitempty"` // since boot
+	Left   time.Duration  `json:"left_ns,omitempty"`
 }
 
-// Actions in a journal.
+// Actions in a journal, and its one protocol.
 const (
-	actionAccept = "accept"
-	actionDrop   = "drop"
-	actionIgnore = "ignore"
+	actionAccept  = "accept"
+	actionForward = "forward"
+	actionDrop    = "drop"
+	actionIgnore  = "ignore"
+
+	protoUDP = "udp"
 )
 
 // encode gives the bytes of a journal.
@@ -105,25 +110,50 @@ func decodeRecord(b []byte) (record, error) {
 // check refuses what no Manager writes.
 func (s saved) check() error {
 	limited := s.End != 0
+	r, _ := s.rule()
 	switch {
-	case !s.IP.Is4():
-		return fmt.Errorf("%q is not an IPv4 address", s.IP)
-	case s.Action != actionAccept && s.Action != actionDrop && s.Action != actionIgnore:
+	case s.Action != actionAccept && s.Action != actionForward && s.Action != actionDrop && s.Action != actionIgnore:
 		return fmt.Errorf("%q is no action", s.Action)
-	case s.Action != actionAccept && (s.Port != 0 || !limited):
-		return fmt.Errorf("a ban of %s has a port, or no end", s.IP)
+	case s.Proto != "" && s.Proto != protoUDP:
+		return fmt.Errorf("%q is no protocol", s.Proto)
+	case r.Action == firewall.Drop && !limited:
+		return fmt.Errorf("a ban of %s has no end", s.IP)
 	case limited != !s.Until.IsZero() || limited != (s.Left != 0) || s.End < 0 || s.Left < 0:
 		return fmt.Errorf("the lease of %s has half an end", s.IP)
 	}
-	return nil
+	return r.Check()
+}
+
+// savedOf gives a rule without an end as it stands in a journal.
+func savedOf(r firewall.Rule, silent bool) saved {
+	s := saved{IP: r.Src, Port: r.Port, Action: actionAccept, To: r.To}
+	switch {
+	case silent:
+		s.Action = actionIgnore
+	case r.Action == firewall.Drop:
+		s.Action = actionDrop
+	case r.Action == firewall.Forward:
+		s.Action = actionForward
+	}
+	if r.Proto == firewall.UDP {
+		s.Proto = protoUDP
+	}
+	return s
 }
 
 // rule gives the rule of s, and whether it is a ban that has none in the firewall.
 func (s saved) rule() (r firewall.Rule, silent bool) {
-	if s.Action == actionAccept {
-		return firewall.Rule{Src: s.IP, Port: s.Port}, false
+	r = firewall.Rule{Src: s.IP, Port: s.Port, To: s.To, Action: firewall.Drop}
+	switch s.Action {
+	case actionAccept:
+		r.Action = firewall.Accept
+	case actionForward:
+		r.Action = firewall.Forward
 	}
-	return banOf(s.IP), s.Action == actionIgnore
+	if s.Proto == protoUDP {
+		r.Proto = firewall.UDP
+	}
+	return r, s.Action == actionIgnore
 }
 
 // left is how long s has still to go at now, in the given boot; r holds s. The

@@ -132,10 +132,14 @@ func TestRefusals(t *testing.T) {
 	inHouse(t, func(h *house) {
 		v6 := netip.MustParseAddr("2001:db8::1")
 		for what, err := range map[string]error{
-			"open of IPv6":          h.Open(v6, 22, 0),
-			"close of IPv6":         h.Close(v6, 22),
-			"open for no time":      h.Open(ip1, 22, -1),
-			"open of no address":    h.Open(netip.Addr{}, 22, 0),
+			"open of IPv6":          h.Open(port22(v6), 0),
+			"close of IPv6":         h.Close(port22(v6)),
+			"open for no time":      h.Open(one, -1),
+			"open of no address":    h.Open(port22(netip.Addr{}), 0),
+			"open of a ban":         h.Open(banOf(ip1), time.Hour),
+			"close of a ban":        h.Close(banOf(ip1)),
+			"forward nowhere":       h.Open(firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward}, 0),
+			"forward of port 0":     h.Close(firewall.Rule{Src: ip1, Action: firewall.Forward, To: inner.To}),
 			"ban of a mapped IPv4":  h.Ban(netip.AddrFrom16(ip1.As16()), time.Hour, true),
 			"a ban before it began": h.Ban(ip1, -time.Hour, true),
 		} {
@@ -166,17 +170,17 @@ func TestBounds(t *testing.T) {
 		t.Errorf("one of them anew is none more: %v", err)
 	}
 	for i := range MaxLeases - MaxBans {
-		if err := m.Open(address(i), 22, 0); err != nil {
+		if err := m.Open(port22(address(i)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Open(ip2, 22, 0); !errors.Is(err, ErrFull) {
+	if err := m.Open(two, 0); !errors.Is(err, ErrFull) {
 		t.Errorf("one lease more: got error %v, want ErrFull", err)
 	}
-	if err := m.Close(ip2, 22); !errors.Is(err, ErrFull) {
+	if err := m.Close(two); !errors.Is(err, ErrFull) {
 		t.Errorf("one more to close: got error %v, want ErrFull", err)
 	}
-	if err := m.Close(address(1), 22); err != nil {
+	if err := m.Close(port22(address(1))); err != nil {
 		t.Errorf("what is held can always be closed: %v", err)
 	}
 }

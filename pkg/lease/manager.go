@@ -92,17 +92,23 @@ func New(b firewall.Backend, o Options) *Manager {
 	}
 }
 
-// Open asks for TCP port of src to be let in for d, or without limit if d is 0.
-// A port that is open gets the new end. It never waits: Report tells how it went.
-// The error wraps ErrStopped or ErrFull.
-func (m *Manager) Open(src netip.Addr, port uint16, d time.Duration) error {
-	return m.ask(firewall.Rule{Src: src, Port: port}, request{open: true}, d)
+// Open asks for what r accepts or forwards to be let in for d, or without limit if
+// d is 0. What is open gets the new end. It never waits: Report tells how it went.
+// The error wraps ErrStopped or ErrFull, or says what is wrong with r.
+func (m *Manager) Open(r firewall.Rule, d time.Duration) error {
+	if r.Action == firewall.Drop {
+		return fmt.Errorf("rule %q opens nothing", r)
+	}
+	return m.ask(r, request{open: true}, d)
 }
 
-// Close asks for a port to be closed, as Open does. Without a lease the firewall
-// is asked all the same.
-func (m *Manager) Close(src netip.Addr, port uint16) error {
-	return m.ask(firewall.Rule{Src: src, Port: port}, request{}, 0)
+// Close asks for what was opened to be closed, as Open does. Without a lease the
+// firewall is asked all the same.
+func (m *Manager) Close(r firewall.Rule) error {
+	if r.Action == firewall.Drop {
+		return fmt.Errorf("rule %q opens nothing", r)
+	}
+	return m.ask(r, request{}, 0)
 }
 
 // Ban asks for src to be shut out for d, more than 0: with drop by the firewall,
@@ -144,7 +150,10 @@ func (m *Manager) Ignored(src netip.Addr) bool {
 
 // ask puts a request in place of the one that waits for the same rule.
 func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
-	if !r.Src.Is4() || d < 0 { // no try would ever work
+	if err := r.Check(); err != nil { // no try would ever work
+		return fmt.Errorf("no rule for %q: %w", r, err)
+	}
+	if d < 0 {
 		return fmt.Errorf("no rule for %q and %v", r, d)
 	}
 	if d > 0 {
@@ -185,7 +194,7 @@ func (m *Manager) countBans() (n int) {
 	return n
 }
 
-// Leases gives what is held, sorted by address, port and action.
+// Leases gives what is held, in the order of [firewall.Rule.Compare].
 func (m *Manager) Leases() []Lease {
 	now := m.clock()
 	m.mu.Lock()

@@ -76,8 +76,8 @@ func TestAskedAtTheEnd(t *testing.T) {
 		h := newHouse(t)
 		h.start()
 		h.open(ip1, 0)
-		h.must(h.Close(ip1, 22)) // not taken up yet
-		h.must(h.Open(ip2, 22, 0))
+		h.must(h.Close(one)) // not taken up yet
+		h.must(h.Open(two, 0))
 		h.cancel()
 		h.must(<-h.done)
 		h.rules("")
@@ -275,6 +275,8 @@ func FuzzJournal(f *testing.F) {
 		Saved: time.Unix(1e9, 0).UTC(), Boot: "first",
 		Leases: []saved{
 			{IP: ip1, Port: 22, Action: actionAccept},
+			{IP: ip1, Port: 53, Action: actionAccept, Proto: protoUDP},
+			{IP: ip2, Port: 53, Action: actionForward, Proto: protoUDP, To: inner.To},
 			{IP: ip2, Action: actionDrop, Until: time.Unix(2e9, 5).UTC(), End: time.Hour, Left: time.Minute},
 		},
 	}.encode()

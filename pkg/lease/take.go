@@ -194,13 +194,7 @@ func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 		if !q.open || q.end != 0 && q.end <= now.Boot {
 			return
 		}
-		s := saved{IP: rule.Src, Port: rule.Port, Action: actionAccept}
-		if rule.Action == firewall.Drop {
-			s.Action = actionDrop
-		}
-		if q.silent {
-			s.Action = actionIgnore
-		}
+		s := savedOf(rule, q.silent)
 		if q.end != 0 {
 			s.Until, s.End, s.Left = until, q.end, q.end-now.Boot
 			if until.IsZero() {
