@@ -21,12 +21,15 @@ var imports = map[string][]string{
 	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
 	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/ui"},
-	"pkg/config":   {"pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
+	"pkg/command":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
+	"pkg/pad":      nil,
+	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sequence", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
-		"pkg/config", "pkg/firewall", "pkg/guess", "pkg/knock", "pkg/lease", "pkg/notify", "pkg/packet", "pkg/source",
-		"pkg/spent", "pkg/tracker", "pkg/ui",
+		"pkg/command", "pkg/config", "pkg/firewall", "pkg/guess", "pkg/knock", "pkg/lease", "pkg/nflog", "pkg/notify",
+		"pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/sniff", "pkg/source", "pkg/spent", "pkg/tracker",
+		"pkg/ui",
 	},
 	"pkg/firewall": nil,
 	"pkg/guess":    nil,
@@ -54,7 +57,7 @@ var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
 	"net/http":  nil,
-	"os/exec":   {"pkg/firewall", "test/bench/latency", "test/peers"}, // the commands run programs in one place, by argv
+	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // the commands run programs in one place, by argv
 	"plugin":    nil,
 	"unsafe":    nil,
 	"math/rand": nil, // an IV that can be foretold
