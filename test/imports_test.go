@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/packet":   nil,
 	"pkg/sequence": {"pkg/packet"},
-	"pkg/sniff":    nil,
+	"pkg/sniff":    {"github.com/mdlayher/packet", "golang.org/x/net/bpf", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
 	"pkg/spent":    {"golang.org/x/sys/unix"},
 	"pkg/tracker":  {"pkg/packet"},
