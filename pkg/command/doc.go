@@ -1,0 +1,110 @@
+// Package command runs the commands of sections like knockd's: one when somebody has knocked, and perhaps another one
+// some time later that undoes it.
+//
+// The second is owed: it stands in a journal before the first one runs, and it runs whether the first has failed, was
+// killed or took its time, at the end of the daemon, or after its next start. Each process has a time limit and a
+// process group of its own, and one that hangs keeps nobody else's from running. Nobody who asks waits for any of it:
+// [Runner.Run] does it all.
+//
+// Of what a stranger sends nothing but his address gets into a command, and that only as digits, a..f, dots and colons.
+// Who may run what is left to the caller.
+package command
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+const (
+	// maxHeld is how many pairs of a section and an address are dealt with at once, and how many more may wait to be.
+	maxHeld = 4096
+
+	// maxProcesses run at once. So that what hangs leaves room for others, not more than maxStarts of them are start
+	// commands, and of one section at most maxOfSection start and as many stop commands.
+	maxProcesses = 64
+	maxStarts    = 48
+	maxOfSection = 16
+
+	// defaultLimit is how long one run may take.
+	defaultLimit = time.Hour
+
+	// A stop command that fails is tried again after firstDelay, then after twice as long each time, maxRetries times.
+	firstDelay = time.Second
+	maxRetries = 5
+
+	// At the end of Run, start commands under way get startGrace to end, and all of it is over after stopLimit, but for
+	// killWait, in which what is killed must die. It is over earlier when each stop command has ended well, or has failed
+	// and been tried again endRetries times.
+	startGrace = 5 * time.Second
+	stopLimit  = 14 * time.Second
+	killWait   = time.Second
+	endRetries = 2
+
+	// tick is how long Run sleeps at most.
+	tick = time.Second
+
+	// The journal forgets a stop command that has run within forgetAfter; it is written every refresh while there are
+	// some, so that it knows how long they have to go, and tried again after rewrite if that fails.
+	forgetAfter = time.Second
+	refresh     = 15 * time.Second
+	rewrite     = 5 * time.Second
+
+	// maxName is how long a section's name can be, in bytes; knockd's have one less.
+	maxName = 128
+	// maxWait is how far off a stop command can be.
+	maxWait = 10 * 365 * 24 * time.Hour
+)
+
+var (
+	// ErrStopped refuses what comes after Run's end, or too late before it.
+	ErrStopped = errors.New("the runner of commands has stopped")
+	// ErrFull refuses one job too many.
+	ErrFull = errors.New("too many commands are held")
+)
+
+// A Job is what one knock sets off.
+type Job struct {
+	Name  string        // the section's, 1 to 128 bytes
+	Src   netip.Addr    // who knocked: replaces %IP% in both commands; without a zone
+	Start Command       // runs at once
+	Stop  Command       // runs Wait after Start has ended, however that went; the zero Command: none
+	Wait  time.Duration // 0 to ten years
+}
+
+// Kinds of Event.
+const (
+	Started     = "started"      // the start command has ended well
+	StartFailed = "start failed" // it has not; its stop command runs all the same
+	Stopped     = "stopped"      // the stop command has ended well
+	StopFailed  = "stop failed"  // it has not; it is tried again
+	Left        = "left"         // it has failed too often, or Run has ended before it could run: then it is kept in the journal
+	Refused     = "refused"      // the start command was not run: the journal cannot be written, or Run has ended
+)
+
+// Event is what became of a command.
+type Event struct {
+	Kind, Name string // one of the kinds above; the section
+	Src        netip.Addr
+	Command    string // as it was run
+	Err        error  // unless it ended well
+	Output     string // the last of what it printed: at most 200 bytes, one line, printable
+}
+
+// Options of a Runner. All may be zero. The functions are called by Start and Run, one at a time and in order.
+type Options struct {
+	// Journal is the path of the journal, in a directory that is there and that nobody else can write; empty: what is
+	// owed is forgotten when the process is killed.
+	Journal string
+	// Limit is how long one run may take until its process group is killed; 0: an hour.
+	Limit time.Duration
+	// Keep leaves the stop commands that are not due yet in the journal at the end of Run. Otherwise, and without a
+	// journal, all of them run then.
+	Keep bool
+	// Report is called with what became of each command.
+	Report func(Event)
+	// Note is called with what else an operator should know; err may be nil.
+	Note func(msg string, err error)
+	// Beat is called whenever Run has gone round: at least once a second.
+	Beat func()
+}

@@ -1,0 +1,205 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Runner runs the commands of jobs. Do may be called from several goroutines, Start once, and Run after it.
+type Runner struct {
+	options Options
+	limit   time.Duration
+	clock   func() instant
+	boot    string                            // which boot this is
+	write   func(path string, r record) error // the journal
+	run     func(ctx context.Context, c Command, src netip.Addr, limit time.Duration) (string, error)
+	wake    chan struct{} // tells Run of a job
+	ended   chan result   // of processes; has room for all of them
+
+	// mu guards asked, waiting and stopped. Entries are put in and taken out by Run under mu, so that Run reads them
+	// without, and Do with it.
+	mu      sync.Mutex
+	asked   map[key]Job // not taken up by Run yet, one of each key
+	waiting []key       // of asked, in order
+	entries map[key]*entry
+	stopped bool
+
+	// The rest is Run's alone.
+	fresh   []*entry // asked for, and not in the journal yet
+	queue   []*entry // wait for a process, the first comes first
+	slots   slots
+	ending  bool          // nothing new begins
+	over    bool          // no process either
+	saveDue time.Duration // when the journal is to be written next, since boot
+	deaf    bool          // the journal cannot be written, which was reported
+}
+
+// key is what is serial: a section, for one address.
+type key struct {
+	name string
+	src  netip.Addr
+}
+
+// entry is a job that is under way.
+type entry struct {
+	key
+	job   Job
+	phase phase
+	due   time.Duration // of one that is open: when its stop command is to run, since boot
+	tries int           // of the stop command that have failed
+	next  *Job          // asked for meanwhile
+}
+
+// A phase of an entry; each is followed by the next one.
+type phase int
+
+const (
+	fresh     phase = iota // not in the journal yet
+	toStart                // waits for a process
+	starting               // runs the start command
+	open                   // waits for the time of the stop command
+	toStop                 // waits for a process
+	stopping               // runs the stop command
+	forgotten              // and is no entry any more
+)
+
+// New gives a Runner. It starts nothing and leaves the journal alone.
+func New(o Options) *Runner {
+	o.Keep = o.Keep && o.Journal != ""
+	return &Runner{
+		options: o,
+		limit:   cmp.Or(o.Limit, defaultLimit),
+		clock:   systemClock,
+		boot:    bootID(),
+		write:   writeJournal,
+		run:     run,
+		wake:    make(chan struct{}, 1),
+		ended:   make(chan result, maxProcesses),
+		asked:   make(map[key]Job),
+		entries: make(map[key]*entry),
+		saveDue: math.MaxInt64,
+	}
+}
+
+// Do asks for a job. It never waits: Report tells how it went. A job of the same section and address waits for the one
+// that is under way, whose stop command then runs at once; of several that wait the last one counts, and one that has
+// not begun counts for those that come meanwhile. The error wraps ErrStopped or ErrFull, or says what is wrong with
+// the job.
+func (r *Runner) Do(j Job) error {
+	src, err := address(j.Src)
+	if err == nil {
+		err = checkName(j.Name)
+	}
+	switch {
+	case err != nil:
+		return err
+	case j.Start.none():
+		return fmt.Errorf("%q has no start command", j.Name)
+	case j.Wait < 0 || j.Wait > maxWait:
+		return fmt.Errorf("the time of %q is %v: want 0 to %v", j.Name, j.Wait, maxWait)
+	}
+	j.Src = src
+	return r.ask(key{j.Name, src}, j)
+}
+
+func (r *Runner) ask(k key, j Job) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, again := r.asked[k]
+	switch {
+	case r.stopped:
+		return ErrStopped
+	case !again && (len(r.asked) >= maxHeld || r.entries[k] == nil && len(r.entries)+len(r.asked) >= maxHeld):
+		return fmt.Errorf("%w: %d", ErrFull, maxHeld)
+	}
+	if !again {
+		r.waiting = append(r.waiting, k)
+	}
+	r.asked[k] = j
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is to wake up already
+	}
+	return nil
+}
+
+// checkName tells whether a section can be called that.
+func checkName(name string) error {
+	unprintable := func(c rune) bool { return !unicode.IsPrint(c) }
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
+		return fmt.Errorf("%q cannot be the name of a section: want 1 to %d printable bytes", name, maxName)
+	}
+	return nil
+}
+
+// Start reads the journal. Stop commands that became due meanwhile run as soon as Run does, the others at their time. A
+// journal that cannot be used is set aside; one that cannot be read is an error. Call Start once, before Run.
+func (r *Runner) Start(_ context.Context) error {
+	path := r.options.Journal
+	if path == "" {
+		return nil
+	}
+	sweep(path)
+	j, err := readJournal(path)
+	if perr := (*fs.PathError)(nil); errors.As(err, &perr) {
+		return fmt.Errorf("failed to read the journal of commands: %w", err) // it may be as it should be
+	}
+	if err != nil {
+		to, aerr := setAside(path)
+		if aerr != nil {
+			return fmt.Errorf("failed to set the journal %q aside, of which %w: %w", path, err, aerr)
+		}
+		r.note(fmt.Sprintf("the journal %q cannot be used and is now %q: stop commands in it do not run", path, to), err)
+		j = record{}
+	}
+	r.restore(j)
+	return nil
+}
+
+// restore takes up what j holds.
+func (r *Runner) restore(j record) {
+	now, overdue := r.clock(), 0
+	for _, s := range j.Stops {
+		left := s.left(j, now, r.boot)
+		if left <= 0 {
+			overdue++
+		}
+		stop, _ := Parse(s.Command) // which check has done
+		e := &entry{key: s.key(), job: Job{Name: s.Name, Src: s.IP, Stop: stop}, phase: open, due: now.boot + max(0, left)}
+		r.update(func() { r.entries[e.key] = e })
+	}
+	if len(j.Stops) > 0 {
+		r.saveDue = now.boot
+		r.note(fmt.Sprintf("stop commands owed: %d, of which overdue: %d", len(j.Stops), overdue), nil)
+	}
+}
+
+// update changes what mu guards.
+func (r *Runner) update(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+}
+
+// report tells what became of the command c of e.
+func (r *Runner) report(kind string, e *entry, c Command, output string, err error) {
+	if r.options.Report != nil {
+		r.options.Report(Event{Kind: kind, Name: e.name, Src: e.src, Command: c.fill(e.src), Err: err, Output: output})
+	}
+}
+
+func (r *Runner) note(msg string, err error) {
+	if r.options.Note != nil {
+		r.options.Note(msg, err)
+	}
+}
