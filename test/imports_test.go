@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"pkg/lease":    {"github.com/google/renameio/v2", "golang.org/x/sys/unix", "pkg/firewall"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/packet":   nil,
+	"pkg/pad":      {"golang.org/x/sys/unix"},
 	"pkg/sequence": {"pkg/packet"},
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
 	"pkg/spent":    {"golang.org/x/sys/unix"},
