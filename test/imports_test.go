@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/onetime":  {"pkg/sequence"},
 	"pkg/packet":   nil,
+	"pkg/pad":      {"golang.org/x/sys/unix"},
 	"pkg/sequence": {"pkg/packet"},
 	"pkg/sniff":    {"github.com/mdlayher/packet", "golang.org/x/net/bpf", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
