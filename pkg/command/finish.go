@@ -74,7 +74,7 @@ func (r *Runner) leave() error {
 	kept := 0
 	for _, e := range r.entries {
 		switch {
-		case e.job.Stop.none():
+		case e.job.Stop.IsZero():
 		case e.phase == open && e.tries == 0 && r.options.Keep:
 			kept++
 		default:

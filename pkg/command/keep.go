@@ -11,7 +11,7 @@ import (
 func (r *Runner) keep(now instant) {
 	begin := r.fresh
 	r.fresh = nil
-	owes := func(e *entry) bool { return !e.job.Stop.none() }
+	owes := func(e *entry) bool { return !e.job.Stop.IsZero() }
 	if owing := slices.ContainsFunc(begin, owes); owing || r.saveDue <= now.boot {
 		if err := r.save(now); err != nil {
 			for _, e := range begin {
@@ -55,7 +55,7 @@ func (r *Runner) save(now instant) error {
 func (r *Runner) record(now instant) record {
 	j := record{Boot: r.boot, Stops: []owed{}}
 	for _, e := range r.entries {
-		if e.job.Stop.none() {
+		if e.job.Stop.IsZero() {
 			continue
 		}
 		end := e.due

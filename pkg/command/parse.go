@@ -70,20 +70,20 @@ func (c Command) Shell() bool { return c.shell }
 // String gives c as it was read.
 func (c Command) String() string { return c.text }
 
-// none tells whether c is the zero Command.
-func (c Command) none() bool { return c.text == "" }
+// IsZero tells whether c is the zero Command.
+func (c Command) IsZero() bool { return c.text == "" }
 
-// fill gives the text of c for src, as it is run.
-func (c Command) fill(src netip.Addr) string {
+// For gives the text of c for src, as it is run.
+func (c Command) For(src netip.Addr) string {
 	return strings.ReplaceAll(c.text, placeholder, src.String())
 }
 
 // argv gives the program and the arguments of c for src.
 func (c Command) argv(src netip.Addr) []string {
 	if c.shell {
-		return []string{shell, "-c", c.fill(src)}
+		return []string{shell, "-c", c.For(src)}
 	}
-	return words(c.fill(src))
+	return words(c.For(src))
 }
 
 // address gives src as it is told to commands: the address of a host by IPv4 or IPv6, and nothing else that an

@@ -144,10 +144,10 @@ func (r *Runner) handle(e result) {
 	if kind != StopFailed || e.tries == 1 { // who heard that it failed hears how it ends
 		r.report(kind, e.entry, e.command, e.output, e.err)
 	}
-	if !e.job.Stop.none() {
+	if !e.job.Stop.IsZero() {
 		r.saveDue = min(r.saveDue, now.boot+forgetAfter)
 	}
-	if kind == Stopped || kind == Left || e.job.Stop.none() {
+	if kind == Stopped || kind == Left || e.job.Stop.IsZero() {
 		r.next(e.entry)
 	}
 }

@@ -103,7 +103,7 @@ func (r *Runner) Do(j Job) error {
 	switch {
 	case err != nil:
 		return err
-	case j.Start.none():
+	case j.Start.IsZero():
 		return fmt.Errorf("%q has no start command", j.Name)
 	case j.Wait < 0 || j.Wait > maxWait:
 		return fmt.Errorf("the time of %q is %v: want 0 to %v", j.Name, j.Wait, maxWait)
@@ -194,7 +194,7 @@ func (r *Runner) update(change func()) {
 // report tells what became of the command c of e.
 func (r *Runner) report(kind string, e *entry, c Command, output string, err error) {
 	if r.options.Report != nil {
-		r.options.Report(Event{Kind: kind, Name: e.name, Src: e.src, Command: c.fill(e.src), Err: err, Output: output})
+		r.options.Report(Event{Kind: kind, Name: e.name, Src: e.src, Command: c.For(e.src), Err: err, Output: output})
 	}
 }
 

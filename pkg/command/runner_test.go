@@ -62,7 +62,7 @@ func (g *rig) say(line string) {
 
 // pretend runs a command like "NAME SECONDS ADDRESS".
 func (g *rig) pretend(ctx context.Context, c Command, src netip.Addr, limit time.Duration) (string, error) {
-	text := c.fill(src)
+	text := c.For(src)
 	var name string
 	var seconds int
 	_, _ = fmt.Sscan(text, &name, &seconds)
