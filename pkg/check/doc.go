@@ -31,7 +31,9 @@ func Run(ctx context.Context, c *config.Daemon, w io.Writer) error {
 	m := &machine{config: c, report: r}
 	loggers := m.firewall(ctx)
 	m.services()
-	m.log(loggers)
+	if c.Source.Log != "" {
+		m.log(loggers)
+	}
 	m.state()
 	return r.verdict()
 }

@@ -24,8 +24,8 @@ const maxTail = 1 << 20
 // log looks at the log; loggers are the rules that write there.
 func (m *machine) log(loggers []*rule) {
 	l := &logFile{
-		path: m.config.Log, options: m.lineOptions(), lineAge: m.config.LineAge, rules: len(loggers),
-		rotated: isRotated(m.config.Log), namespace: isNamespace(),
+		path: m.config.Source.Log, options: m.lineOptions(), lineAge: m.config.LineAge, rules: len(loggers),
+		rotated: isRotated(m.config.Source.Log), namespace: isNamespace(),
 	}
 	for _, r := range loggers {
 		l.counted += r.packets

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
@@ -20,30 +21,30 @@ type machine struct {
 
 // portMin is the first knock port.
 func (m *machine) portMin() int {
-	if p := m.config.Knock.PortMin; p != 0 {
-		return int(p)
-	}
-	return knock.DefaultPortMin
+	low, _ := m.config.KnockPorts()
+	return int(low)
 }
 
-// knockLength is how many packets make a knock.
+// knockLength is how many packets the longest knock has.
 func (m *machine) knockLength() int {
-	codec, err := knock.New(m.config.Knock)
-	if err != nil { // not after config.LoadDaemon
-		return 8
+	longest := 8
+	for _, k := range m.config.Keys {
+		if codec, err := knock.New(k.Knock); err == nil && k.Pad == "" {
+			longest = max(longest, codec.Len())
+		}
 	}
-	return codec.Len()
+	return longest
 }
 
 // allowed gives the ports that knocks may open; if that is any, the one that they are made for.
 func (m *machine) allowed() (ports []int) {
-	if m.config.Allow.Ports == nil {
-		return []int{22}
-	}
-	for port, is := range m.config.Allow.Ports {
-		if is {
+	for port := range 256 {
+		if slices.ContainsFunc(m.config.Keys, func(k config.Key) bool { return k.Allow.Ports.Contains(uint16(port)) }) {
 			ports = append(ports, port)
 		}
+	}
+	if len(ports) == 0 {
+		return []int{22}
 	}
 	return ports
 }

@@ -80,7 +80,11 @@ func LoadClient(flags []ui.Given, hosts []string, env func(string) string) (*Cli
 	if home := env("HOME"); home != "" {
 		paths = append([]string{filepath.Join(home, ".knockclient.conf")}, paths...)
 	}
-	from, err := load(c.settings(), &c.secret, flags, env, paths)
+	file, err := readFirst(withoutSections(c.settings()), flags, paths)
+	if err != nil {
+		return nil, err
+	}
+	from, err := load(c.settings(), file, flags, env, c.secret.endLevel)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -44,8 +47,9 @@ func TestDaemonDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := newDaemon()
-	want.Log, want.Knock.Passphrase = "/l", []byte("k")
-	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{})); diff != "" {
+	want.Source.Log = "/l"
+	want.Keys = []Key{{Knock: knock.Options{Passphrase: []byte("k"), Header: knock.HeaderNone}}}
+	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}, Key{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -61,6 +65,7 @@ log-head = ulogd
 log-regexp = (?P<src>\S+) (?P<dpt>\d+)
 line-age = 5
 key = a # b ; "c" = d
+cipher = des
 allow-readable-key = no
 header = randomiv
 iv-length = 4
@@ -71,6 +76,11 @@ allow-ports = 22, 80-82
 allow-ips = 203.0.113.0/24,198.51.100.7
 max-time = 60
 match-source = yes
+forward = 23=10.0.0.5:22, 10.0.0.6:80
+until = 2027-01-31T18:00:00Z
+pad-look-ahead = 7
+command-limit = 8
+kmsg = false
 guess-limit = 9
 guess-time = 2
 ban-action = ignore
@@ -92,26 +102,29 @@ quiet = false
 		t.Fatal(err)
 	}
 	want := newDaemon()
-	want.Log, want.LineAge = "/var/log/knock.log", 5*time.Second
+	want.Source.Log, want.LineAge = "/var/log/knock.log", 5*time.Second
 	want.Lines.Prefix, want.Lines.Head, want.Lines.Regexp = "DENY ;#= ", "ulogd", `(?P<src>\S+) (?P<dpt>\d+)`
-	want.Knock.Passphrase, want.Knock.Header = []byte(`a # b ; "c" = d`), "randomiv"
-	want.Knock.IVLength, want.Knock.PortMin = 4, 65280
+	k := Key{Knock: knock.Options{Passphrase: []byte(`a # b ; "c" = d`), Cipher: knock.CipherDES, Header: "randomiv", IVLength: 4, PortMin: 65280}}
 	want.QueueTimeout, want.MaxPackets = 7*time.Second, 1024
-	want.Allow = Allow{Ports: &PortSet{22: true, 80: true, 81: true, 82: true}, MaxTime: 60, MatchSource: true,
+	k.Allow = Allow{Ports: Ports{{22, 22}, {80, 82}}, MaxTime: 60, MatchSource: true,
 		IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.7/32")}}
+	k.Forward = []Forward{{PortProto{23, packet.TCP}, netip.MustParseAddrPort("10.0.0.5:22")}, {PortProto{80, packet.TCP}, netip.MustParseAddrPort("10.0.0.6:80")}}
+	k.Until = time.Date(2027, 1, 31, 18, 0, 0, 0, time.UTC)
+	want.Keys = []Key{k}
+	want.LookAhead, want.CommandLimit = 7, 8*time.Second
 	want.Guessing = Guessing{Limit: 9, Within: 2 * time.Minute, Action: BanIgnore, Ban: 3 * time.Minute,
 		Never: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	want.OnStop, want.MaxBlocks = OnStopKeep, 11
 	want.Chain, want.Iptables, want.StateDir, want.PidFile, want.Output = "INPUT", "iptables-legacy", "/s", "/p", "json"
 	want.Test, want.Debug = true, true
-	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}, Key{}), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkHoldsEveryKey(t, string(data), DaemonSettings(), "key-file", "iv")
+	checkHoldsEveryKey(t, string(data), DaemonSettings(), "key-file", "iv", "pad", "interface", "nflog")
 }
 
 // checkHoldsEveryKey fails for a key that has no line in a file's text, except those named.
@@ -146,7 +159,11 @@ func TestExampleFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := parseFile(path, strings.NewReader(string(data)), settings); err != nil {
+			of := newDaemon().sectionSettings
+			if file == "knockclient.conf" {
+				of = withoutSections(settings)
+			}
+			if _, err := parseFile(path, strings.NewReader(string(data)), of); err != nil {
 				t.Errorf("as it is: %v", err)
 			}
 			var on strings.Builder
@@ -157,12 +174,18 @@ func TestExampleFiles(t *testing.T) {
 				on.WriteString(line)
 			}
 			checkHoldsEveryKey(t, on.String(), settings)
-			values, err := parseFile(path, strings.NewReader(on.String()), settings)
+			sections, err := parseFile(path, strings.NewReader(on.String()), of)
 			if err != nil {
 				t.Fatalf("with every key switched on: %v", err)
 			}
-			if err := (origins{}).apply(settings, values); err != nil {
-				t.Errorf("with every key switched on: %v", err)
+			for _, s := range sections {
+				settings, err := of(s.title)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := (origins{}).apply(settings, s.values); err != nil {
+					t.Errorf("with every key switched on: %v", err)
+				}
 			}
 		})
 	}
@@ -229,7 +252,7 @@ func TestWrongUse(t *testing.T) {
 		status int
 	}
 	daemon := map[string]test{
-		"no log":                {flags("-key=k"), "no log to follow", 2},
+		"no log":                {flags("-key=k"), "nowhere to learn of packets", 2},
 		"no key":                {flags("-log=l"), "no key", 2},
 		"an empty key":          {flags("-log=l", "-key="), "flag -key: the key is empty", 2},
 		"two keys":              {flags("-log=l", "-key=k", "-key-file=f"), "key and key-file are both given in one place: one must go", 2},
@@ -250,7 +273,7 @@ func TestWrongUse(t *testing.T) {
 		"a log that is no file": {flags("-log=/dev/null", "-key=k"), `flag -log: "/dev/null" is not a regular file`, 2},
 		"test and quiet":        {flags("-log=l", "-key=k", "-test=true", "-quiet=true"), "flag -quiet: test and quiet exclude each other: the commands would not be said", 2},
 		"iv-length":             {flags("-iv-length=9"), "flag -iv-length: 9 is out of range: want bytes, 1..8", 2},
-		"iv-length alone":       {flags("-log=l", "-key=k", "-iv-length=4"), "flag -iv-length: it goes with header = randomiv only: without the header an IV has 8 bytes", 2},
+		"iv-length alone":       {flags("-log=l", "-key=k", "-iv-length=4"), "flag -iv-length: it goes with header = randomiv only: without the header an IV has a block's length", 2},
 		"no groups":             {flags("-log-regexp=x"), "flag -log-regexp: the regular expression needs the named groups (?P<src>…) and (?P<dpt>…)", 2},
 		"max-time":              {flags("-max-time=255"), "flag -max-time: 255 is out of range: want minutes, 1..254", 2},
 		"allow-ports":           {flags("-allow-ports=22,443"), "flag -allow-ports: 443 is out of range: want a port, 0..255", 2},
@@ -265,19 +288,40 @@ func TestWrongUse(t *testing.T) {
 		"debug and quiet":       {flags("-log=l", "-key=k", "-debug=true", "-quiet=true"), "flag -quiet: debug and quiet exclude each other", 2},
 		"no such file":          {flags("-conf=/nonexistent"), "failed to open the configuration file: open /nonexistent: no such file or directory", 1},
 
-		"file: unknown key": {flags("-conf=" + conf("log = l\n\nalow-ports = 22\n")), "FILE:3: unknown setting alow-ports, did you mean allow-ports?", 2},
-		"file: no such key": {flags("-conf=" + conf("colour = red\n")), "FILE:1: unknown setting colour", 2},
-		"file: no name":     {flags("-conf=" + conf("correct horse battery = staple\n")), "FILE:1: unknown setting", 2},
-		"file: a key twice": {flags("-conf=" + conf("log = a\nchain = c\nlog = b\n")), "FILE:3: log is set twice, first in line 1", 2},
-		"file: range":       {flags("-conf=" + conf("# ports\nport-min = 99999\n")), "FILE:2: port-min: 99999 is out of range: want a port with 255 more above it, 1..65280", 2},
-		"file: comment":     {flags("-conf=" + conf("port-min = 745 # first\n")), `FILE:1: port-min: "745 # first" is not a number: want a port with 255 more above it, 1..65280`, 2},
-		"file: a section":   {flags("-conf=" + conf("[options]\n")), "FILE:1: a section: this file has none, only lines of name = value", 2},
-		"file: no =":        {flags("-conf=" + conf("quiet\n")), "FILE:1: want a line of name = value", 2},
-		"file: a flag only": {flags("-conf=" + conf("replay = f\n")), "FILE:1: replay is a flag only, not for a configuration file", 2},
-		"file: huge":        {flags("-conf=" + conf(strings.Repeat("# xxxxxx\n", maxFile/8))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
-		"file: a long line": {flags("-conf=" + conf(strings.Repeat("x", 2*maxFile))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
-		"file: two keys":    {flags("-conf=" + conf("log = l\nkey = a\nkey-file = b\n")), "key and key-file are both given in one place: one must go", 2},
-		"file: key for all": {flags("-conf=" + write(t, "log = l\nkey = secret\n", 0o604)), `others may use "FILE" (mode 0604), and it holds the key`, 1},
+		"file: unknown key":       {flags("-conf=" + conf("log = l\n\nalow-ports = 22\n")), "FILE:3: unknown setting alow-ports, did you mean allow-ports?", 2},
+		"file: no such key":       {flags("-conf=" + conf("colour = red\n")), "FILE:1: unknown setting colour", 2},
+		"file: no name":           {flags("-conf=" + conf("correct horse battery = staple\n")), "FILE:1: unknown setting", 2},
+		"file: a key twice":       {flags("-conf=" + conf("log = a\nchain = c\nlog = b\n")), "FILE:3: log is set twice, first in line 1", 2},
+		"file: range":             {flags("-conf=" + conf("# ports\nport-min = 99999\n")), "FILE:2: port-min: 99999 is out of range: want a port with 255 more above it, 1..65280", 2},
+		"file: comment":           {flags("-conf=" + conf("port-min = 745 # first\n")), `FILE:1: port-min: "745 # first" is not a number: want a port with 255 more above it, 1..65280`, 2},
+		"file: a section":         {flags("-conf=" + conf("[options\n")), "FILE:1: want a section as [name]", 2},
+		"file: an unnamed key":    {flags("-conf=" + conf("[key]\n")), "FILE:1: a key needs a name: want [key NAME]", 2},
+		"file: a section twice":   {flags("-conf=" + conf("[a]\nsequence = 1\n[a]\n")), "FILE:3: [a] is there twice, first in FILE:1: [a]", 2},
+		"file: unknown directive": {flags("-conf=" + conf("log = l\n[openSSH]\nseq_timout = 5\n")), "FILE:3: unknown setting seq_timout, did you mean seq-timeout?", 2},
+		"file: sequence":          {flags("-conf=" + conf("log = l\n[openSSH]\nSequence = 7000,80000\n")), `FILE:3: [openSSH] Sequence: "80000" is no port: want 1..65535`, 2},
+		"file: no sequence":       {flags("-conf=" + conf("log = l\n[openSSH]\nopen = 22/tcp\n")), "FILE:2: [openSSH]: no sequence: give sequence, or one_time_sequences", 2},
+		"file: open":              {flags("-conf=" + conf("log = l\n[openSSH]\nsequence = 1,2\nopen = 22/icmp\n")), `FILE:4: [openSSH] open: "icmp" is no protocol: want 22/tcp or 22/udp`, 2},
+		"file: time alone":        {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\nclose = 22\ntime = 1\n")), "FILE:5: [s] time: it goes with open, forward or digits: nothing is opened here", 2},
+		"file: digits":            {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\ndigits = 1040\n")), "FILE:4: [s] digits: digits and allow_ports go together: the first says how a port is asked for, the second which may be", 2},
+		"file: two commands":      {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\ncommand = a\nstart_command = b\n")), "FILE:5: [s] start_command: command is there too: one of the two is enough", 2},
+		"file: one key twice":     {flags("-conf=" + conf("log = l\nkey = secret\n[key a]\nkey = secret\n")), "the key at the top of the file and [key a] are the same: give each its own", 2},
+		"file: a key of nobody":   {flags("-conf=" + conf("log = l\n[key a]\nallow-ports = 22\n")), "FILE:2: [key a]: no key", 2},
+		"file: pad and key":       {flags("-conf=" + conf("log = l\n[key a]\nkey = secret\npad = p\n")), "FILE:4: [key a] pad: pad and key exclude each other: give one of them", 2},
+		"file: pad and header":    {flags("-conf=" + conf("log = l\n[key a]\npad = p\nheader = randomiv\n")), "FILE:4: [key a] header: it does not go with a pad", 2},
+		"file: until":             {flags("-conf=" + conf("log = l\n[key a]\nkey = k\nuntil = May\n")), `FILE:4: [key a] until: "May" is neither a day like 2027-01-31 nor an instant like 2027-01-31T18:00:00Z`, 2},
+		"file: forward":           {flags("-conf=" + conf("forward = 22=host:22\n")), `FILE:1: forward: "host:22" is not where a port can lead to: want an IPv4 address and a port, like 10.0.0.5:22`, 2},
+		"cipher none":             {flags("-log=l", "-cipher=none", "-allow-ports=22"), "flag -cipher: none hides nothing: it goes with match-source and allow-ports only", 2},
+		"cipher none with a key":  {flags("-log=l", "-cipher=none", "-key=k"), "flag -cipher: none needs no key: with one, name a cipher", 2},
+		"a block for two headers": {flags("-log=l", "-cipher=rijndael", "-key=k", "-header=randomiv"), "flag -header: randomiv goes with Blowfish and DES only: Rijndael has none", 2},
+		"two sources":             {flags("-interface=eth0", "-log=l", "-key=k"), "log, interface, nflog and kmsg exclude each other: one is enough", 2},
+		"interface":               {flags("-interface=et h0"), `flag -interface: "et h0" is no name of an interface: want one like eth0`, 2},
+		"nflog":                   {flags("-nflog=65536"), "flag -nflog: 65536 is out of range: want a group, 0..65535", 2},
+		"file: no =":              {flags("-conf=" + conf("quiet\n")), "FILE:1: want a line of name = value", 2},
+		"file: a flag only":       {flags("-conf=" + conf("replay = f\n")), "FILE:1: replay is a flag only, not for a configuration file", 2},
+		"file: huge":              {flags("-conf=" + conf(strings.Repeat("# xxxxxx\n", maxFile/8))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
+		"file: a long line":       {flags("-conf=" + conf(strings.Repeat("x", 2*maxFile))), "FILE: larger than 1048576 bytes, not a configuration file", 2},
+		"file: two keys":          {flags("-conf=" + conf("log = l\nkey = a\nkey-file = b\n")), "key and key-file are both given in one place: one must go", 2},
+		"file: key for all":       {flags("-conf=" + write(t, "log = l\nkey = secret\n", 0o604)), `others may use "FILE" (mode 0604), and it holds the key`, 1},
 	}
 	client := map[string]test{
 		"no host":         {flags("-port=22", "-key=k"), "no host to knock at", 2},
@@ -357,8 +401,8 @@ func TestAllowReadableKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(d.Knock.Passphrase) != "k" {
-				t.Errorf("the key is %q", d.Knock.Passphrase)
+			if got := string(d.Keys[0].Knock.Passphrase); got != "k" {
+				t.Errorf("the key is %q", got)
 			}
 		})
 	}
@@ -397,22 +441,34 @@ func FuzzReadKey(f *testing.F) {
 func FuzzParseFile(f *testing.F) {
 	f.Add("log = a\n#\nkey = b\n")
 	f.Add("log\r\n[x]\n=\n")
+	f.Add("[options]\n\tUseSyslog\n\n[openSSH]\n\tSequence = 7000,8000:udp\n\tcommand = \"a\" %IP%\n[key a]\nkey = b\nuntil = 2027-01-31\n")
 	f.Fuzz(func(t *testing.T, content string) {
-		settings := DaemonSettings()
-		values, err := parseFile("FILE", strings.NewReader(content), settings)
-		if err != nil && values != nil {
-			t.Fatal("values and an error")
-		}
-		seen := map[string]bool{}
-		for _, v := range values {
-			if s, ok := find(settings, v.name); !ok || s.flagOnly || seen[v.name] {
-				t.Fatalf("%q was accepted", v.name)
+		of := newDaemon().sectionSettings
+		sections, err := parseFile("FILE", strings.NewReader(content), of)
+		if err != nil {
+			if sections != nil {
+				t.Fatal("values and an error")
 			}
-			seen[v.name] = true
-			if v.text != "" && !strings.Contains(content, v.text) {
-				t.Fatalf("the value %q is not in the file", v.text)
-			}
+			return
 		}
-		_ = (origins{}).apply(settings, values)
+		titles := map[string]bool{}
+		for _, section := range sections {
+			settings, err := of(section.title)
+			if err != nil || titles[section.title] {
+				t.Fatalf("[%s] was accepted: %v", section.title, err)
+			}
+			titles[section.title] = true
+			seen := map[string]bool{}
+			for _, v := range section.values {
+				if s, ok := find(settings, v.name); !ok || s.flagOnly || seen[v.name] {
+					t.Fatalf("%q was accepted", v.name)
+				}
+				seen[v.name] = true
+				if v.text != "" && v.text != "true" && !strings.Contains(content, v.text) {
+					t.Fatalf("the value %q is not in the file", v.text)
+				}
+			}
+			_ = (origins{}).apply(settings, section.values)
+		}
 	})
 }

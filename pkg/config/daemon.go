@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
@@ -15,15 +18,17 @@ import (
 
 // A Daemon holds the settings of knockdaemon, complete and checked.
 type Daemon struct {
-	Log          string // the file to follow
-	Replay       string // the file to replay in its place, - for standard input
+	Source       Source
+	Replay       string // the log to replay in its place, - for standard input
 	Lines        packet.Options
 	LineAge      time.Duration // how far a line's stamp may be from now
-	Knock        knock.Options
+	Keys         []Key         // the first matching one counts
+	Events       []Event
+	LookAhead    int // knocks of a one-time pad that may be lost
 	QueueTimeout time.Duration
 	MaxPackets   int
-	Allow        Allow
-	Iptables     string // a program's name or path
+	CommandLimit time.Duration // how long a command may run
+	Iptables     string        // a program's name or path
 	Chain        string
 	StateDir     string
 	OnStop       OnStop
@@ -31,6 +36,8 @@ type Daemon struct {
 	Guessing     Guessing
 	PidFile      string // empty: none
 	Output       string // OutputText or OutputJSON
+	Syslog       bool   // the daemon's own log goes there too
+	LogFile      string // and there, if not empty
 	Test         bool
 	Check        bool // look at the machine and leave
 	Debug        bool
@@ -38,7 +45,9 @@ type Daemon struct {
 
 	Warnings []string // for the operator, one line each
 
-	secret secret
+	choice choice
+	top    Key // what the settings outside of any section say
+	knockd knockd
 }
 
 // Values of Daemon.Output.
@@ -75,19 +84,12 @@ const (
 	BanDrop   BanAction = "drop"   // the firewall drops its new connections
 )
 
-// Allow says which knocks are heeded. The zero Allow heeds all, as the prototype did.
-type Allow struct {
-	Ports       *PortSet       // nil: any
-	IPs         []netip.Prefix // nil: any
-	MaxTime     int            // minutes; 0: any, also without an end
-	MatchSource bool           // the address in the knock must be the one that it came from
-}
-
 func newDaemon() *Daemon {
 	return &Daemon{
 		Lines:        packet.Options{Prefix: "DENY ", Head: packet.HeadSyslog},
 		LineAge:      time.Minute,
-		Knock:        knock.Options{Header: knock.HeaderNone},
+		LookAhead:    32,
+		CommandLimit: time.Hour,
 		QueueTimeout: time.Minute,
 		MaxPackets:   1 << 20,
 		Iptables:     firewall.DefaultProgram,
@@ -97,6 +99,8 @@ func newDaemon() *Daemon {
 		MaxBlocks:    1_000_000,
 		Guessing:     Guessing{Limit: 1000, Within: 10 * time.Minute, Action: BanReport, Ban: time.Hour},
 		Output:       OutputText,
+
+		top: Key{Knock: knock.Options{Header: knock.HeaderNone}},
 	}
 }
 
@@ -104,9 +108,8 @@ func newDaemon() *Daemon {
 func DaemonSettings() []Setting { return newDaemon().settings() }
 
 func (d *Daemon) settings() []Setting {
-	all := []Setting{
-		confSetting("/etc/knockdaemon.conf, if it is there"),
-		setting("log", "follow the firewall's log in `FILE`", name(&d.Log)),
+	all := append([]Setting{confSetting("/etc/knockdaemon.conf, if it is there; knockd's will do")}, d.choice.settings()...)
+	all = append(all, []Setting{
 		setting("log-prefix", "the firewall's log `PREFIX`; may be empty (default: DENY)", text(&d.Lines.Prefix)),
 		setting("log-head",
 			"the `HEAD` that each line begins with: syslog, dmesg or ulogd (default: syslog)",
@@ -117,27 +120,21 @@ func (d *Daemon) settings() []Setting {
 		setting("line-age",
 			"ignore lines stamped more than this many `SECONDS` from now (default: 60)",
 			duration(&d.LineAge, time.Second, "seconds", 1, 86400)),
-	}
-	all = append(all, d.secret.settings()...)
-	all = append(all, sealing(&d.Knock)...)
+	}...)
+	all = append(all, d.top.settings()...)
 	all = append(all, []Setting{
-		setting("iv-length",
-			"with the header, how many `BYTES` of IV a knock carries (default: 8)",
-			integer(&d.Knock.IVLength, "bytes", 1, 8)),
+		setting("pad-look-ahead",
+			"how many `KNOCKS` of a one-time pad in a row may be lost (default: 32)",
+			integer(&d.LookAhead, "knocks", 1, 1024)),
+		setting("command-limit",
+			"kill a command of a section after this many `SECONDS` (default: 3600)",
+			duration(&d.CommandLimit, time.Second, "seconds", 1, 7*86400)),
 		setting("queue-timeout",
 			"forget an unfinished knock after this many `SECONDS` (default: 60)",
 			duration(&d.QueueTimeout, time.Second, "seconds", 1, 3600)),
 		setting("max-packets",
 			"remember the last `NUMBER` of SYNs to the knock ports, of all sources (default: 1048576)",
 			integer(&d.MaxPackets, "packets", 1024, 1<<22)),
-		setting("allow-ports", "heed only knocks for these `PORTS`, 22,80-90 (default: any)", ports(&d.Allow.Ports)),
-		setting("allow-ips",
-			"heed only knocks for addresses in these `NETWORKS`, 203.0.113.0/24,198.51.100.7 (default: any)",
-			networks(&d.Allow.IPs)),
-		setting("max-time",
-			"heed only knocks for at most this many `MINUTES` (default: any, also without an end)",
-			integer(&d.Allow.MaxTime, "minutes", 1, 254)),
-		toggle("match-source", "heed only knocks for the address that they come from", &d.Allow.MatchSource),
 		setting("guess-limit",
 			"report a source after this `NUMBER` of failed guesses within guess-time (default: 1000)",
 			integer(&d.Guessing.Limit, "failed guesses", 1, 1_000_000)),
@@ -191,44 +188,149 @@ func (d *Daemon) setChain(v string) error {
 	return firewall.CheckChain(v)
 }
 
+// sectionSettings gives the settings that a section of the file can hold.
+func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
+	if title == "" {
+		return d.settings(), nil
+	}
+	if strings.ContainsFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }) || len(title) > maxTitle {
+		return nil, fmt.Errorf("the name of a section has 1 to %d printable characters", maxTitle)
+	}
+	switch name, isKey := nameOf(title); {
+	case isKey && name == "":
+		return nil, errors.New("a key needs a name: want [key NAME]")
+	case isKey:
+		return withoutPort(new(Key).settings()), nil
+	case strings.EqualFold(title, optionsTitle):
+		return new(knockd).settings(), nil
+	}
+	return new(Event).settings(), nil
+}
+
+// maxTitle is the longest title of a section, in bytes.
+const maxTitle = 64
+
 // LoadDaemon reads the settings of knockdaemon. Env is os.Getenv. An error of wrong use is marked as ui.Usage does,
 // and names the place; what could not be read is a plain error.
 func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
 	d := newDaemon()
-	from, err := load(d.settings(), &d.secret, flags, env, []string{"/etc/knockdaemon.conf"})
+	file, err := readFirst(d.sectionSettings, flags, []string{"/etc/knockdaemon.conf"})
 	if err != nil {
 		return nil, err
 	}
-	if err := d.check(from); err != nil {
+	from, err := load(d.settings(), file, flags, env, func(path string) {
+		d.top.secret.endLevel(path)
+		d.choice.endLevel()
+	})
+	if err != nil {
 		return nil, err
 	}
 	d.Warnings = keyWarnings(flags)
-	return d, nil
+	for _, err := range []error{d.takeTop(from), d.takeSections(file)} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return d, d.check(from)
+}
+
+// takeTop takes up the source and the key that stand outside of any section.
+func (d *Daemon) takeTop(from origins) (err error) {
+	if d.Source, err = d.choice.chosen(); err != nil || !d.top.given() {
+		return err
+	}
+	if err := d.top.finish(from); err != nil {
+		return err
+	}
+	d.Keys = append(d.Keys, d.top)
+	return nil
+}
+
+// takeSections takes up what the sections of the file say. A section for a key falls back on the settings outside.
+func (d *Daemon) takeSections(f file) error {
+	for _, s := range f.sections[1:] {
+		if err := d.takeSection(f.path, s); err != nil {
+			return err
+		}
+	}
+	d.knockd.apply(d)
+	return distinct(d.Keys)
+}
+
+func (d *Daemon) takeSection(path string, s section) error {
+	from := origins{}
+	name, isKey := nameOf(s.title)
+	switch {
+	case isKey:
+		k := newKey(&d.top, name)
+		if err := from.apply(k.settings(), s.values); err != nil {
+			return err
+		}
+		k.secret.endLevel(path)
+		if err := k.finish(from); err != nil {
+			return s.at(err)
+		}
+		d.Keys = append(d.Keys, *k)
+	case strings.EqualFold(s.title, optionsTitle):
+		d.knockd.present = true
+		return from.apply(d.knockd.settings(), s.values)
+	default:
+		e := newEvent(s.title)
+		if err := from.apply(e.settings(), s.values); err != nil {
+			return err
+		}
+		if err := e.finish(from); err != nil {
+			return s.at(err)
+		}
+		d.Events = append(d.Events, *e)
+		d.Warnings = append(d.Warnings, e.warnings()...)
+	}
+	return nil
+}
+
+// at puts the place of a section in front of an error that does not name it.
+func (s section) at(err error) error {
+	if strings.Contains(err.Error(), "["+s.title+"]") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.where, err)
 }
 
 func (d *Daemon) check(from origins) error {
-	sent := d.Knock.Header == knock.HeaderRandomIV
 	switch {
-	case d.Log == "" && d.Replay == "":
-		return ui.Usage(ui.Hint(errors.New("no log to follow"), "give -log FILE, the file that the firewall's log goes to"))
+	case d.Source == (Source{}) && d.Replay == "":
+		return ui.Usage(ui.Hint(errors.New("nowhere to learn of packets"),
+			"give -log FILE, the file that the firewall's log goes to, or -interface, -nflog or -kmsg"))
+	case len(d.Keys)+len(d.Events) == 0:
+		return errNoKey
 	case d.Debug && d.Quiet:
 		return from.at("quiet", errors.New("debug and quiet exclude each other"))
 	case d.Test && d.Quiet:
 		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
-	case d.Knock.IVLength != 0 && !sent:
-		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has 8 bytes"))
 	case d.Guessing.Action == BanDrop && d.Chain == firewall.InputChain:
 		return from.at("ban-action", errors.New("drop needs a chain of our own: with chain = INPUT it can be report or ignore"))
-	case len(d.Knock.IV) != 0 && sent:
-		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))
+	case d.Source.Log == "" || d.Replay != "":
+		return nil
 	}
-	if err := withKey(&d.Knock, &d.secret, from); err != nil {
-		return err
-	}
-	if info, err := os.Stat(d.Log); err == nil && d.Replay == "" {
-		return from.at("log", checkLog(d.Log, info.Mode()))
+	if info, err := os.Stat(d.Source.Log); err == nil {
+		return from.at("log", checkLog(d.Source.Log, info.Mode()))
 	}
 	return nil
+}
+
+// Forwards tells whether some knock forwards a port.
+func (d *Daemon) Forwards() bool {
+	return slices.ContainsFunc(d.Keys, func(k Key) bool { return len(k.Forward) > 0 }) ||
+		slices.ContainsFunc(d.Events, func(e Event) bool { return len(e.Forward) > 0 })
+}
+
+// KnockPorts gives the first and the last port of encrypted knocks.
+func (d *Daemon) KnockPorts() (low, high uint16) {
+	low = d.top.Knock.PortMin
+	if low == 0 {
+		low = knock.DefaultPortMin
+	}
+	return low, low + 255
 }
 
 // checkLog refuses what no firewall's log can be. A file that is not there yet may become one.

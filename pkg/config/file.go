@@ -16,64 +16,75 @@ import (
 // maxFile is the largest configuration file that is read, in bytes.
 const maxFile = 1 << 20
 
+// A file is what a configuration file says. The values before the first section are those of the section without a title.
 type file struct {
-	path   string // empty: there is none
+	path     string // empty: there is none
+	sections []section
+}
+
+// A section is a part of a file, from a line "[title]" on.
+type section struct {
+	title  string
+	where  string // "/etc/knockd.conf:3: [openSSH]": the start of an error about it
 	values []value
+	lineOf map[string]int // of each name
+}
+
+// settingsOf gives the settings that a section may hold, by its title; the empty one is for what stands before the first.
+type settingsOf func(title string) ([]Setting, error)
+
+// withoutSections is for files that have none.
+func withoutSections(settings []Setting) settingsOf {
+	return func(title string) ([]Setting, error) {
+		if title != "" {
+			return nil, errors.New("a section: this file has none, only lines of name = value")
+		}
+		return settings, nil
+	}
 }
 
 // readFirst reads the file that -conf names among flags, or else the first of paths that exists.
-func readFirst(settings []Setting, flags []ui.Given, paths []string) (file, error) {
+func readFirst(of settingsOf, flags []ui.Given, paths []string) (file, error) {
 	for _, v := range flags {
 		if v.Name == "conf" {
-			return readFile(v.Value, settings)
+			return readFile(v.Value, of)
 		}
 	}
 	for _, path := range paths {
-		f, err := readFile(path, settings)
+		f, err := readFile(path, of)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
 	}
-	return file{}, nil
+	return file{sections: []section{{}}}, nil
 }
 
-func readFile(path string, settings []Setting) (file, error) {
+func readFile(path string, of settingsOf) (file, error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return file{}, fmt.Errorf("failed to open the configuration file: %w", err)
 	}
 	defer r.Close()
-	values, err := parseFile(path, io.LimitReader(r, maxFile+1), settings)
-	return file{path, values}, err
+	sections, err := parseFile(path, io.LimitReader(r, maxFile+1), of)
+	return file{path, sections}, err
 }
 
-// parseFile reads lines of "name = value". A value is what is left of the line without the blanks around it, or
-// without the double quotes around it; # and ; begin a comment only at the start of a line, since they are
-// common in passphrases.
-func parseFile(path string, r io.Reader, settings []Setting) ([]value, error) {
-	var values []value
-	lineOf := map[string]int{}
+// parseFile reads lines of "name = value", and of "[title]". A value is what is left of the line without the blanks
+// around it, or without the double quotes around it; # and ; begin a comment only at the start of a line, since they
+// are common in passphrases.
+func parseFile(path string, r io.Reader, of settingsOf) ([]section, error) {
+	p := parser{path: path, of: of}
+	if err := p.begin(""); err != nil {
+		return nil, err
+	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxFile+1)
 	size := 0
-	for n := 1; lines.Scan(); n++ {
+	for p.line = 1; lines.Scan(); p.line++ {
 		size += len(lines.Bytes()) + 1
-		where := fmt.Sprintf("%s:%d", path, n)
-		name, text, err := parseLine(strings.TrimPrefix(lines.Text(), byteOrderMark))
-		if err != nil {
-			return nil, ui.Usage(fmt.Errorf("%s: %w", where, err))
+		if err := p.take(strings.TrimSpace(strings.TrimPrefix(lines.Text(), byteOrderMark))); err != nil {
+			return nil, ui.Usage(fmt.Errorf("%s: %w", p.where(), err))
 		}
-		if name == "" {
-			continue
-		}
-		if err := checkName(name, settings); err != nil {
-			return nil, ui.Usage(fmt.Errorf("%s: %w", where, err))
-		}
-		if first, ok := lineOf[name]; ok {
-			return nil, ui.Usage(fmt.Errorf("%s: %s is set twice, first in line %d", where, name, first))
-		}
-		lineOf[name] = n
-		values = append(values, value{name, text, where + ": " + name})
 	}
 	err := lines.Err()
 	if err != nil && !errors.Is(err, bufio.ErrTooLong) {
@@ -82,34 +93,96 @@ func parseFile(path string, r io.Reader, settings []Setting) ([]value, error) {
 	if err != nil || size > maxFile {
 		return nil, ui.Usage(fmt.Errorf("%s: larger than %d bytes, not a configuration file", path, maxFile))
 	}
-	return values, nil
+	return p.sections, nil
 }
 
 // byteOrderMark is what some editors put in front of a file.
 const byteOrderMark = "\ufeff"
 
-// parseLine gives an empty name for a line that says nothing.
-func parseLine(line string) (name, value string, err error) {
-	line = strings.TrimSpace(line)
-	if line == "" || line[0] == '#' || line[0] == ';' {
-		return "", "", nil
-	}
-	if line[0] == '[' {
-		return "", "", errors.New("a section: this file has none, only lines of name = value")
-	}
-	name, value, ok := strings.Cut(line, "=")
-	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-	if !ok || name == "" {
-		return "", "", errors.New("want a line of name = value")
-	}
-	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
-		value = value[1 : len(value)-1]
-	}
-	return name, value, nil
+// A parser is on its way through a file.
+type parser struct {
+	path     string
+	of       settingsOf
+	line     int
+	sections []section // the last one is that which lines belong to
+	settings []Setting // of that one
 }
 
-func checkName(name string, settings []Setting) error {
-	if s, ok := find(settings, name); ok {
+func (p *parser) where() string { return fmt.Sprintf("%s:%d", p.path, p.line) }
+
+// take takes a line without the blanks around it.
+func (p *parser) take(line string) error {
+	switch {
+	case line == "" || line[0] == '#' || line[0] == ';':
+		return nil
+	case line[0] == '[':
+		title, ok := strings.CutSuffix(line[1:], "]")
+		title = strings.Join(strings.Fields(title), " ")
+		if !ok || title == "" {
+			return errors.New("want a section as [name]")
+		}
+		return p.begin(title)
+	}
+	name, text, given := strings.Cut(line, "=")
+	name, text = strings.TrimSpace(name), strings.TrimSpace(text)
+	s, err := p.find(name, given)
+	if err != nil {
+		return err
+	}
+	if !s.raw && len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	if !given {
+		text = "true"
+	}
+	now := &p.sections[len(p.sections)-1]
+	if first, ok := now.lineOf[s.Name]; ok {
+		return fmt.Errorf("%s is set twice, first in line %d", name, first)
+	}
+	now.lineOf[s.Name] = p.line
+	now.values = append(now.values, value{s.Name, text, p.where() + ": " + titled(now.title) + name})
+	return nil
+}
+
+// titled gives what stands in front of a name in an error about it.
+func titled(title string) string {
+	if title == "" {
+		return ""
+	}
+	return "[" + title + "] "
+}
+
+// begin begins a section.
+func (p *parser) begin(title string) (err error) {
+	if p.settings, err = p.of(title); err != nil {
+		return err
+	}
+	for _, s := range p.sections {
+		if s.title == title {
+			return fmt.Errorf("[%s] is there twice, first in %s", title, s.where)
+		}
+	}
+	p.sections = append(p.sections, section{title, p.where() + ": [" + title + "]", nil, map[string]int{}})
+	return nil
+}
+
+// find finds the setting that a line is about. In a section letters may be large, and _ may stand for -; a setting that
+// is on or off may stand alone there. All of that is as knockd has it.
+func (p *parser) find(name string, given bool) (Setting, error) {
+	key := name
+	if len(p.sections) > 1 {
+		key = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	}
+	s, ok := find(p.settings, key)
+	if name == "" || !given && !(ok && s.Bool && len(p.sections) > 1) {
+		return Setting{}, errors.New("want a line of name = value")
+	}
+	return s, checkName(name, key, p.settings)
+}
+
+// checkName says what is wrong with a name, that a file writes so, if it is not one of settings.
+func checkName(name, key string, settings []Setting) error {
+	if s, ok := find(settings, key); ok {
 		if s.flagOnly {
 			return fmt.Errorf("%s is a flag only, not for a configuration file", name)
 		}
@@ -125,7 +198,7 @@ func checkName(name string, settings []Setting) error {
 			names = append(names, s.Name)
 		}
 	}
-	if nearest := ui.Nearest(name, names); nearest != "" {
+	if nearest := ui.Nearest(key, names); nearest != "" {
 		return fmt.Errorf("unknown setting %s, did you mean %s?", name, nearest)
 	}
 	return fmt.Errorf("unknown setting %s", name)

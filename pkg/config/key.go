@@ -42,6 +42,9 @@ func (s *secret) settings() []Setting {
 	}
 }
 
+// given tells whether there is a key, or where one is.
+func (s *secret) given() bool { return s.haveKey || s.file != "" }
+
 // endLevel closes a level. Path is the configuration file that it was, or empty.
 func (s *secret) endLevel(path string) {
 	s.twice = s.twice || s.newKey != nil && s.newFile != nil
@@ -66,8 +69,10 @@ func (s *secret) passphrase() ([]byte, error) {
 	case s.file != "":
 		return s.readKeyFile()
 	}
-	return nil, ui.Usage(ui.Hint(errors.New("no key"), "give -key-file FILE, the same passphrase as at the other end"))
+	return nil, errNoKey
 }
+
+var errNoKey = ui.Usage(ui.Hint(errors.New("no key"), "give -key-file FILE, the same passphrase as at the other end"))
 
 func (s *secret) checkHolder() error {
 	f, err := os.Open(s.holder)

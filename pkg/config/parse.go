@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/portknock/knock/pkg/packet"
 )
 
 // The functions here make the set function of a Setting: they check a value's form and range and store it.
@@ -124,36 +126,159 @@ func list(v string, add func(string) error) error {
 	return nil
 }
 
-// A PortSet is a set of the ports that a knock can name, 0..255.
-type PortSet [256]bool
+// Ports is a set of ports, as ranges.
+type Ports []PortRange
+
+// A PortRange is the ports from Low to High, both included.
+type PortRange struct{ Low, High uint16 }
+
+// Contains tells whether port is one of p.
+func (p Ports) Contains(port uint16) bool {
+	for _, r := range p {
+		if r.Low <= port && port <= r.High {
+			return true
+		}
+	}
+	return false
+}
 
 // ports takes "22,80-90".
-func ports(to **PortSet) func(string) error {
+func ports(to *Ports, highest int) func(string) error {
 	return func(v string) error {
-		set := new(PortSet)
+		var set Ports
 		err := list(v, func(part string) error {
 			from, upto, isRange := strings.Cut(part, "-")
 			if !isRange {
 				upto = from
 			}
-			low, err := number(strings.TrimSpace(from), "a port", 0, 255)
+			low, err := number(strings.TrimSpace(from), "a port", 0, highest)
 			if err != nil {
 				return err
 			}
-			high, err := number(strings.TrimSpace(upto), "a port", 0, 255)
+			high, err := number(strings.TrimSpace(upto), "a port", 0, highest)
 			if err != nil {
 				return err
 			}
 			if low > high {
 				return fmt.Errorf("%s runs backwards", part)
 			}
-			for port := low; port <= high; port++ {
-				set[port] = true
-			}
+			set = append(set, PortRange{uint16(low), uint16(high)})
 			return nil
 		})
 		*to = set
 		return err
+	}
+}
+
+// A PortProto is a port of TCP or UDP.
+type PortProto struct {
+	Port  uint16
+	Proto packet.Proto
+}
+
+// parsePortProto takes "22", "22/tcp" or "53/udp".
+func parsePortProto(v string) (PortProto, error) {
+	text, proto, named := strings.Cut(v, "/")
+	p := PortProto{Proto: packet.TCP}
+	switch {
+	case named && proto == "udp":
+		p.Proto = packet.UDP
+	case named && proto != "tcp":
+		return p, fmt.Errorf("%q is no protocol: want %s/tcp or %s/udp", proto, text, text)
+	}
+	port, err := number(text, "a port", 1, 65535)
+	p.Port = uint16(port)
+	return p, err
+}
+
+// maxList is how many ports one setting opens, closes or forwards.
+const maxList = 64
+
+// portProtos takes "22/tcp,53/udp".
+func portProtos(to *[]PortProto) func(string) error {
+	return func(v string) error {
+		var all []PortProto
+		err := list(v, func(part string) error {
+			p, err := parsePortProto(part)
+			all = append(all, p)
+			return err
+		})
+		*to = all
+		return tooMany(len(all), err)
+	}
+}
+
+func tooMany(n int, err error) error {
+	if err == nil && n > maxList {
+		return fmt.Errorf("%d ports are too many: want 1 to %d", n, maxList)
+	}
+	return err
+}
+
+// forwards takes "2222=10.0.0.5:22, 10.0.0.6:53/udp".
+func forwards(to *[]Forward) func(string) error {
+	return func(v string) error {
+		var all []Forward
+		err := list(v, func(part string) error {
+			f, err := parseForward(part)
+			for _, other := range all {
+				if err == nil && other.Port == f.Port {
+					err = fmt.Errorf("port %d is forwarded twice", f.Port.Port)
+				}
+			}
+			all = append(all, f)
+			return err
+		})
+		*to = all
+		return tooMany(len(all), err)
+	}
+}
+
+func parseForward(part string) (Forward, error) {
+	outer, inner, both := strings.Cut(part, "=")
+	if !both {
+		outer, inner = "", part
+	}
+	address, proto, named := strings.Cut(strings.TrimSpace(inner), "/")
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || !to.Addr().Is4() || to.Port() == 0 {
+		return Forward{}, fmt.Errorf("%q is not where a port can lead to: want an IPv4 address and a port, like 10.0.0.5:22", address)
+	}
+	if outer = strings.TrimSpace(outer); !both {
+		outer = strconv.Itoa(int(to.Port()))
+	}
+	if named {
+		outer += "/" + proto
+	}
+	port, err := parsePortProto(outer)
+	return Forward{port, to}, err
+}
+
+// address takes an address of either family.
+func address(to *netip.Addr) func(string) error {
+	return func(v string) error {
+		addr, err := netip.ParseAddr(v)
+		if err != nil || addr.Zone() != "" {
+			return fmt.Errorf("%q is not an IP address", v)
+		}
+		*to = addr.Unmap()
+		return nil
+	}
+}
+
+// day takes a day, which counts to its end by the local clock, or an instant of RFC 3339.
+func day(to *time.Time) func(string) error {
+	return func(v string) error {
+		if at, err := time.Parse(time.RFC3339, v); err == nil {
+			*to = at
+			return nil
+		}
+		at, err := time.ParseInLocation(time.DateOnly, v, time.Local)
+		if err != nil {
+			return fmt.Errorf("%q is neither a day like 2027-01-31 nor an instant like 2027-01-31T18:00:00Z", v)
+		}
+		*to = at.AddDate(0, 0, 1)
+		return nil
 	}
 }
 

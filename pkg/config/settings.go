@@ -13,6 +13,7 @@ import (
 type Setting struct {
 	ui.Flag
 	flagOnly bool // not for a configuration file
+	raw      bool // double quotes around its value belong to it
 	set      func(value string) error
 }
 
@@ -89,24 +90,20 @@ func find(settings []Setting, name string) (Setting, bool) {
 	return Setting{}, false
 }
 
-// load applies the configuration file, the environment and the flags. The file is the one that the flag -conf
-// names, or the first of paths that exists.
-func load(settings []Setting, secret *secret, flags []ui.Given, env func(string) string, paths []string) (origins, error) {
+// load applies what stands in the configuration file before its first section, the environment and the flags. After
+// each of the three it calls endLevel, with the path of the file if it was that.
+func load(settings []Setting, file file, flags []ui.Given, env func(string) string, endLevel func(path string)) (origins, error) {
 	o := origins{}
-	file, err := readFirst(settings, flags, paths)
-	if err != nil {
+	if err := o.apply(settings, file.sections[0].values); err != nil {
 		return nil, err
 	}
-	if err := o.apply(settings, file.values); err != nil {
-		return nil, err
-	}
-	secret.endLevel(file.path)
+	endLevel(file.path)
 	if key := env(keyVariable); key != "" {
 		if err := o.apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
 			return nil, err
 		}
 	}
-	secret.endLevel("")
+	endLevel("")
 	var given []value
 	for _, f := range flags {
 		given = append(given, value{f.Name, f.Value, "flag -" + f.Name})
@@ -114,7 +111,7 @@ func load(settings []Setting, secret *secret, flags []ui.Given, env func(string)
 	if err := o.apply(settings, given); err != nil {
 		return nil, err
 	}
-	secret.endLevel("")
+	endLevel("")
 	return o, nil
 }
 

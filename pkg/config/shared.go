@@ -5,15 +5,21 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// sealing makes the settings that both ends must agree on, except the passphrase and the length of an IV.
+// sealing makes the settings that both ends must agree on, except the passphrase.
 func sealing(o *knock.Options) []Setting {
 	return []Setting{
+		setting("cipher",
+			"the `CIPHER`: Blowfish, DES, Rijndael or none (default: Blowfish)",
+			func(v string) (err error) { o.Cipher, err = knock.ParseCipher(v); return err }),
 		setting("header",
 			"the `HEADER` of the message: none (both ends know the IV) or randomiv (the knock carries it) (default: none)",
 			oneOf(&o.Header, knock.HeaderNone, knock.HeaderRandomIV)),
 		setting("iv",
-			"the initialisation `VECTOR`, 8 bytes; with the header 1 to 8 (default: 01234567, or random)",
+			"the initialisation `VECTOR`, 8 bytes, or 16 with Rijndael; with the header 1 to 8 (default: 01234567, or random)",
 			func(v string) error { o.IV = []byte(v); return notEmpty(v) }),
+		setting("iv-length",
+			"with the header, how many `BYTES` of IV a knock carries (default: 8)",
+			integer(&o.IVLength, "bytes", 1, 8)),
 		setting("port-min",
 			"the first of the 256 knock `PORT`s (default: 745)",
 			integer(&o.PortMin, "a port with 255 more above it", 1, knock.MaxPortMin)),
@@ -35,12 +41,14 @@ func confSetting(defaults string) Setting {
 
 // withKey fills in the passphrase and checks the knock's options as a whole: what is left to be wrong is the IV.
 func withKey(o *knock.Options, s *secret, from origins) error {
-	key, err := s.passphrase()
-	if err != nil {
-		return err
+	if o.Cipher != knock.CipherNone {
+		key, err := s.passphrase()
+		if err != nil {
+			return err
+		}
+		o.Passphrase = key
 	}
-	o.Passphrase = key
-	_, err = knock.New(*o)
+	_, err := knock.New(*o)
 	return from.at("iv", err)
 }
 

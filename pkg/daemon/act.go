@@ -13,25 +13,48 @@ import (
 	"github.com/portknock/knock/pkg/lease"
 )
 
-// act has done what a knock asked for. It waits for nothing: how it went is reported by the leases.
+// act has done what a knock asked for. It waits for nothing: how it went is reported by those who do it.
 func (d *Daemon) act(k decision) {
-	log := d.sparing("knocks").WithFields(logrus.Fields{"src": k.src, "knock": k.payload.String()})
+	log := d.sparing("knocks").WithFields(logrus.Fields{"src": k.src, "knock": k.String()})
+	if kind, name := k.who(); name != "" {
+		log = log.WithField(kind, name)
+	}
 	if k.refusal != "" {
 		log.WithField("reason", k.refusal).Warn("knock refused")
 		return
 	}
 	log.Info("knock accepted")
-	rule := firewall.Rule{Src: k.payload.IP, Port: uint16(k.payload.Port)}
+	if k.event != nil {
+		d.actOnEvent(k)
+		return
+	}
+	r := firewall.Rule{Src: k.payload.IP, Port: uint16(k.payload.Port)}
+	if to, ok := k.forward(); ok {
+		r.Action, r.To = firewall.Forward, to
+	}
 	var err error
 	switch k.payload.Time {
 	case knock.Close:
-		err = d.leases.Close(rule)
+		err = d.leases.Close(r)
 	case knock.Forever:
-		err = d.leases.Open(rule, 0)
+		err = d.leases.Open(r, 0)
 	default:
-		err = d.leases.Open(rule, time.Duration(k.payload.Time)*time.Minute)
+		err = d.leases.Open(r, time.Duration(k.payload.Time)*time.Minute)
 	}
 	d.reportRefused(err, "knock not carried out", k.src)
+}
+
+// actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
+func (d *Daemon) actOnEvent(k decision) {
+	for _, p := range k.event.Close {
+		d.reportRefused(d.leases.Close(acceptRule(k.src, p)), "knock not carried out", k.src)
+	}
+	for _, r := range k.event.opens(k.src, k.port) {
+		d.reportRefused(d.leases.Open(r, k.event.Time), "knock not carried out", k.src)
+	}
+	if job, ok := k.event.job(k.src); ok {
+		d.run(job)
+	}
 }
 
 // guessed does what the configuration wants done about a source whose knocks fail again and again. A banned one is not

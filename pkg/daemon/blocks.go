@@ -21,13 +21,22 @@ type blocks struct {
 	key  []byte
 	max  int
 	once bool // a block opens only once
+	next bool // what once is to be
 	log  *logrus.Logger
 	told bool // that a block of a fixed IV could not be remembered
 }
 
-// openBlocks opens the book of the key. A daemon that only says what it would do leaves the state alone.
-func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
-	b := &blocks{key: c.Knock.Passphrase, max: c.MaxBlocks, log: log}
+// openBlocks opens the book of a key, or takes it from old, which may be nil. A daemon that only says what it would do
+// leaves the state alone. What its header asks for is noted, and in force once memory.commit has been called.
+func openBlocks(c *config.Daemon, k config.Key, old *memory, log *logrus.Logger) (*blocks, error) {
+	if old != nil {
+		for _, b := range old.blocks {
+			if b.serves(k) {
+				return b, b.setHeader(k.Knock.Header)
+			}
+		}
+	}
+	b := &blocks{key: k.Knock.Passphrase, max: c.MaxBlocks, log: log}
 	if !c.Test {
 		var err error
 		if b.book, err = spent.Open(c.StateDir, string(b.key), spent.Options{Max: b.max}); err != nil {
@@ -35,25 +44,23 @@ func openBlocks(c *config.Daemon, log *logrus.Logger) (*blocks, error) {
 		}
 		b.tellState()
 	}
-	if err := b.setHeader(c.Knock.Header); err != nil {
+	if err := b.setHeader(k.Knock.Header); err != nil {
 		b.close()
 		return nil, err
 	}
 	return b, nil
 }
 
-// setHeader notes how the key is used from now on, and tells of other uses it has had.
+// setHeader notes how the key is to be used, and tells of other uses it has had.
 func (b *blocks) setHeader(h knock.Header) error {
-	once := h == knock.HeaderRandomIV
+	b.next = h == knock.HeaderRandomIV
 	if b.book == nil {
-		b.once = once
 		return nil
 	}
 	others, err := b.book.Mark(cmp.Or(string(h), string(knock.HeaderNone)))
 	if err != nil {
 		return err // the old header stays in force
 	}
-	b.once = once
 	if len(others) > 0 {
 		b.log.WithFields(logrus.Fields{"header": h, "before": strings.Join(others, ", ")}).
 			Warn("this key was used with another header: what was recorded then helps to forge knocks now, change the key")
@@ -72,9 +79,9 @@ func (b *blocks) tellState() {
 	}
 }
 
-// serves tells whether b is the memory that c asks for.
-func (b *blocks) serves(c *config.Daemon) bool {
-	return bytes.Equal(b.key, c.Knock.Passphrase)
+// serves tells whether b is the memory of k.
+func (b *blocks) serves(k config.Key) bool {
+	return k.Pad == "" && bytes.Equal(b.key, k.Knock.Passphrase)
 }
 
 // refusal records a block that decoded, and says why it must not be heeded, or nothing.

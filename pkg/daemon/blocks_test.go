@@ -12,10 +12,11 @@ import (
 func TestHeaderThatCannotBeNoted(t *testing.T) {
 	t.Parallel()
 	c := load(t, "-log=l", "-state-dir="+t.TempDir(), "-header=randomiv")
-	b, err := openBlocks(c, newTestLog(t, c, io.Discard))
+	b, err := openBlocks(c, c.Keys[0], nil, newTestLog(t, c, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}
+	(&memory{blocks: []*blocks{b}}).commit()
 	block := [8]byte{1, 2, 3}
 	if got := b.refusal(block); got != "" {
 		t.Fatalf("a new block is refused: %s", got)

@@ -20,8 +20,7 @@ var windows = flag.Int("windows", 2_000_000, "how many random windows TestChance
 // 100000000 -v.
 func TestChance(t *testing.T) {
 	t.Parallel()
-	only22 := new(config.PortSet)
-	only22[22] = true
+	only22 := config.Ports{{Low: 22, High: 22}}
 	settings := []struct {
 		name  string
 		allow config.Allow

@@ -10,25 +10,25 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/portknock/knock/pkg/command"
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/notify"
-	"github.com/portknock/knock/pkg/source"
 	"github.com/portknock/knock/pkg/ui"
 )
 
 // A Daemon is a knockdaemon that is ready to run.
 type Daemon struct {
-	log    *logrus.Logger
-	leases *lease.Manager
-	alive  *notify.Manager
-	reads  *notify.Part // goes round with the reading of the log
-	works  *notify.Part // and with the work on the firewall
+	log      *logrus.Logger
+	leases   *lease.Manager
+	commands *command.Runner
+	alive    *notify.Manager
+	reads    *notify.Part // goes round with the reading of the log
+	works    *notify.Part // and with the work on the firewall
 
 	hangups <-chan os.Signal
 	load    func() (*config.Daemon, error)
@@ -37,11 +37,11 @@ type Daemon struct {
 	spared map[string]*spared // by the kind of line; guarded by tellMu
 
 	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
-	mu       sync.Mutex
-	setup    *setup
-	blocks   *blocks
-	refollow context.CancelFunc // ends the following of a log that is no longer the one
-	seen     seen
+	mu      sync.Mutex
+	setup   *setup
+	memory  *memory
+	rewatch context.CancelFunc // ends the reading of a source that is no longer the one
+	seen    seen
 }
 
 // New makes a Daemon that writes to log. It starts nothing. It is an error if there is no firewall to work with.
@@ -55,14 +55,14 @@ func New(c *config.Daemon, log *logrus.Logger) (*Daemon, error) {
 }
 
 func newDaemon(log *logrus.Logger) *Daemon {
-	d := &Daemon{log: log, refollow: func() {}, spared: make(map[string]*spared)}
+	d := &Daemon{log: log, rewatch: func() {}, spared: make(map[string]*spared)}
 	d.alive = notify.New(func(msg string) { log.Warn(msg) })
 	d.reads, d.works = d.alive.Part("the reading of the log"), d.alive.Part("the work on the firewall")
 	return d
 }
 
 func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
-	o := firewall.Options{Program: c.Iptables, Chain: c.Chain, Ran: d.works.Beat, Warn: func(msg string) { d.log.Warn(msg) }}
+	o := firewall.Options{Program: c.Iptables, Chain: c.Chain, Forwards: c.Forwards(), Ran: d.works.Beat, Warn: func(msg string) { d.log.Warn(msg) }}
 	if c.Test {
 		return firewall.NewDryRun(o, func(command string) {
 			d.log.WithField("command", command).Info("would run")
@@ -79,6 +79,7 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 }
 
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
+	commands := command.Options{Limit: c.CommandLimit, Keep: c.OnStop == config.OnStopKeep, Report: d.reportCommand, Note: d.reportLeases}
 	o := lease.Options{
 		Keep:    c.OnStop == config.OnStopKeep,
 		NoDrops: c.Chain == firewall.InputChain,
@@ -86,7 +87,9 @@ func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error)
 	}
 	if !c.Test {
 		o.Journal = filepath.Join(c.StateDir, "leases")
+		commands.Journal = filepath.Join(c.StateDir, "commands")
 	}
+	d.commands = command.New(commands)
 	d.leases = lease.New(backend, o)
 	d.setup, err = d.newSetup(c)
 	return err
@@ -101,22 +104,21 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return hintAtRights(err)
 	}
 	defer locks.release()
-	blocks, err := openBlocks(c, d.log)
-	if err != nil {
+	if err := d.remember(); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	d.blocks = blocks
-	d.remember(d.setup)
-	d.mu.Unlock()
 	defer d.forget()
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
-	// The leases end with ctx, even if the reading hangs, and with the reading.
+	if err := d.commands.Start(ctx); err != nil {
+		return err
+	}
+	// The leases and commands end with ctx, even if the reading hangs, and with the reading.
 	ctx, end := context.WithCancel(ctx)
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- d.leases.Run(ctx) }()
+	go func() { ended <- d.commands.Run(ctx) }()
 	d.liftBans(c.Guessing)
 	d.reads.Beat()
 	d.works.Beat()
@@ -127,27 +129,34 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		end()
 		reloads.Wait()
 		d.alive.Stopping()
-		err = errors.Join(err, <-ended)
+		err = errors.Join(err, <-ended, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")
 	}()
 	if err := locks.announce(); err != nil {
 		return err
 	}
-	return d.follow(ctx)
+	return d.watch(ctx)
 }
 
-// remember gives a setup the memory of knocks that is written down, if there is one.
-func (d *Daemon) remember(s *setup) {
-	if d.blocks.book != nil {
-		s.pipeline.blocks = d.blocks
+// remember opens the memory of knocks that is written down.
+func (d *Daemon) remember() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m, err := openMemory(d.setup.config, nil, d.log)
+	if err != nil {
+		return err
 	}
+	d.memory = m
+	m.commit()
+	m.serve(d.setup.pipeline)
+	return nil
 }
 
 // forget closes that memory.
 func (d *Daemon) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.blocks.close()
+	d.memory.close(nil)
 }
 
 func hintAtRights(err error) error {
@@ -156,42 +165,3 @@ func hintAtRights(err error) error {
 	}
 	return err
 }
-
-// follow reads the log until ctx ends, and another one when a reload names it.
-func (d *Daemon) follow(ctx context.Context) error {
-	for ctx.Err() == nil {
-		d.mu.Lock()
-		log := d.setup.config.Log
-		follower := source.NewFollower(log, source.Options{
-			Report:  d.reportSource(log),
-			Started: func() { d.reportStart(log) },
-			Looked:  d.reads.Beat,
-		})
-		following, stop := context.WithCancel(ctx)
-		d.refollow = stop
-		d.mu.Unlock()
-		err := follower.Run(following, d.line)
-		stop()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// line takes a line of the log.
-func (d *Daemon) line(line []byte) {
-	now := time.Now()
-	d.reads.Beat()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.setup.config.Debug && now.Sub(d.seen.told) > countsEvery {
-		d.seen.told = now
-		d.tellCounts(logrus.DebugLevel, "seen so far")
-	}
-	d.seen.lines++
-	d.setup.take(line, now, &d.seen)
-}
-
-// countsEvery is how often -debug tells the counts, if lines come.
-const countsEvery = 10 * time.Second

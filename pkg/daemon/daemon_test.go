@@ -61,7 +61,7 @@ func (j *journal) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	line := fmt.Sprint(entry["msg"])
-	for _, key := range []string{"src", "knock", "ip", "port", "reason", "command", "error", "lines", "old"} {
+	for _, key := range []string{"src", "knock", "ip", "port", "to", "key", "section", "reason", "command", "error", "lines", "old"} {
 		if v, ok := entry[key]; ok {
 			line += fmt.Sprintf(" %s=%v", key, v)
 		}
@@ -301,7 +301,7 @@ func TestDryRun(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	j.wait(t, "watching")
-	if err := os.WriteFile(c.Log, []byte(logLines(t, time.Now(), "203.0.113.5", open22, 1000)), 0o600); err != nil {
+	if err := os.WriteFile(c.Source.Log, []byte(logLines(t, time.Now(), "203.0.113.5", open22, 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	j.wait(t, "would run command=/nonexistent -w 5 -I KNOCK -s 198.51.100.7/32 -p tcp -m tcp --dport 22 -m time --datestop 20")
@@ -327,9 +327,9 @@ func TestRefusal(t *testing.T) {
 		want    string
 	}{
 		"anything":                  {config.Allow{}, open22, ""},
-		"port":                      {config.Allow{Ports: &config.PortSet{22: true}}, open22, ""},
-		"another port":              {config.Allow{Ports: &config.PortSet{80: true}}, open22, "port 22 is not in allow-ports"},
-		"another port, to close":    {config.Allow{Ports: &config.PortSet{80: true}}, with(func(p *knock.Payload) { p.Time = knock.Close }), "port 22 is not in allow-ports"},
+		"port":                      {config.Allow{Ports: config.Ports{{Low: 22, High: 22}}}, open22, ""},
+		"another port":              {config.Allow{Ports: config.Ports{{Low: 80, High: 80}}}, open22, "port 22 is not in allow-ports"},
+		"another port, to close":    {config.Allow{Ports: config.Ports{{Low: 80, High: 80}}}, with(func(p *knock.Payload) { p.Time = knock.Close }), "port 22 is not in allow-ports"},
 		"address":                   {config.Allow{IPs: ips}, with(func(p *knock.Payload) { p.IP = src }), ""},
 		"another address":           {config.Allow{IPs: ips}, open22, "198.51.100.7 is not in allow-ips"},
 		"its own address":           {config.Allow{MatchSource: true}, with(func(p *knock.Payload) { p.IP = src }), ""},

@@ -17,11 +17,11 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// NewLog makes the daemon's own log as c asks for it. Nobody who logs ever waits for w; flush, called last, does for a
+// NewLog makes the daemon's own log as c asks for it, on w and wherever c names. Nobody who logs ever waits for w; flush, called last, does for a
 // second at most.
 func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 	log = logrus.New()
-	queue := newLogWriter(w, func(lost int) []byte {
+	queue := newLogWriter(outputOf(c, w), func(lost int) []byte {
 		entry := log.WithField("lost", lost)
 		entry.Time, entry.Level, entry.Message = time.Now(), logrus.WarnLevel, "lines of this log were lost, it is read too slowly"
 		line, _ := log.Formatter.Format(entry) // numbers always have a form
@@ -73,7 +73,7 @@ func (d *Daemon) reportRule(e lease.Event) {
 		log, what = log.WithField("port", e.Rule.Port), "rule"
 	}
 	if e.Rule.Proto == firewall.UDP {
-		log = log.WithField("proto", e.Rule.Proto.String())
+		log = log.WithField("proto", "udp")
 	}
 	if e.Rule.Action == firewall.Forward {
 		log = log.WithField("to", e.Rule.To.String())
@@ -138,15 +138,15 @@ func (d *Daemon) reportRefused(err error, msg string, src netip.Addr) {
 }
 
 // reportStart logs that from now on knocks are seen, and tells the service manager.
-func (d *Daemon) reportStart(log string) {
-	d.log.WithFields(logrus.Fields{"log": log, "version": ui.Version()}).Info("watching")
-	d.alive.Ready("watching " + log)
+func (d *Daemon) reportStart(source string) {
+	d.log.WithFields(logrus.Fields{"source": source, "version": ui.Version()}).Info("watching")
+	d.alive.Ready("watching " + source)
 }
 
-// reportSource gives the logging of what became of a log file. Only what comes with an error needs a look.
+// reportSource gives the logging of what became of a source. Only what comes with an error needs a look.
 func (d *Daemon) reportSource(name string) func(msg string, err error) {
 	return func(msg string, err error) {
-		log := d.log.WithField("log", name)
+		log := d.log.WithField("source", name)
 		if err != nil {
 			log.WithError(err).Warn(msg)
 			return
@@ -161,6 +161,17 @@ func (d *Daemon) logCounts(level logrus.Level, msg string) {
 	defer d.mu.Unlock()
 	d.tellCounts(level, msg)
 }
+
+// tellSeen has -debug tell the counts now and then; d.mu is held.
+func (d *Daemon) tellSeen(now time.Time) {
+	if d.setup.config.Debug && now.Sub(d.seen.told) > countsEvery {
+		d.seen.told = now
+		d.tellCounts(logrus.DebugLevel, "seen so far")
+	}
+}
+
+// countsEvery is how often -debug tells the counts, if something comes.
+const countsEvery = 10 * time.Second
 
 // tellCounts is logCounts for who holds d.mu.
 func (d *Daemon) tellCounts(level logrus.Level, msg string) {

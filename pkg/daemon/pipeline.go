@@ -8,44 +8,84 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
 	"github.com/portknock/knock/pkg/tracker"
 )
 
 // A pipeline is the way of a knock from a packet to a decision. The live daemon and the replay share it; they differ
 // in what the time is and in what is done with a decision.
 type pipeline struct {
+	keys    []*key
 	tracker *tracker.Tracker
 	options tracker.Options
-	asked   *matcher // by the tracker
-	codec   *knock.Codec
-	allow   config.Allow
-	blocks  judge
-	decide  func(decision)
-}
+	asked   *matcher  // by the tracker
+	now     time.Time // of the packet that is looked at
 
-// A judge records the ciphertext block of each knock, and says why it must not be heeded, or nothing.
-type judge interface{ refusal(block [8]byte) string }
+	events    []*event
+	sequences *sequence.Matcher // nil: there are no events
+
+	dry    bool // nothing is written down
+	decide func(decision)
+}
 
 // A decision is what a knock asked for, and why it is refused.
 type decision struct {
 	src     netip.Addr
-	payload knock.Payload
 	refusal string // empty: it is heeded
+
+	key     *key // whose knock it is, sealed
+	payload knock.Payload
+
+	event *event // or which sequence it is
+	port  uint16 // that it asks for, if the event is one of a dynamic port
+}
+
+// String says what is asked for: "open 192.0.2.1 port 22 for 15 min".
+func (d decision) String() string {
+	if d.event != nil {
+		return d.event.says(d.port)
+	}
+	if to, ok := d.forward(); ok {
+		return fmt.Sprintf("%s, forwarded to %s", d.payload, to)
+	}
+	return d.payload.String()
+}
+
+// who names the key or the section: it is empty for the key at the top of the configuration.
+func (d decision) who() (kind, name string) {
+	if d.event != nil {
+		return "section", d.event.Name
+	}
+	return "key", d.key.Name
+}
+
+// forward tells where the port that a sealed knock names leads to, if not here.
+func (d decision) forward() (netip.AddrPort, bool) {
+	for _, f := range d.key.Forward {
+		if f.Port.Port == uint16(d.payload.Port) && f.Port.Proto == packet.TCP {
+			return f.To, true
+		}
+	}
+	return netip.AddrPort{}, false
 }
 
 func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
-	codec, err := knock.New(c.Knock)
-	if err != nil {
+	p := &pipeline{decide: decide, asked: new(matcher)}
+	var (
+		lengths []int
+		err     error
+	)
+	if p.keys, lengths, err = newKeys(c.Keys); err != nil {
 		return nil, err
 	}
-	low, high := codec.Ports()
-	p := &pipeline{codec: codec, allow: c.Allow, blocks: newSeenBlocks(c.Knock.Header), decide: decide, options: tracker.Options{
-		Length: codec.Len(), Low: low, High: high, Timeout: c.QueueTimeout, MaxPackets: c.MaxPackets,
-	}}
-	p.asked = new(matcher)
+	low, high := c.KnockPorts()
+	p.options = tracker.Options{Lengths: lengths, Low: low, High: high, Timeout: c.QueueTimeout, MaxPackets: c.MaxPackets}
+	if len(p.keys) == 0 {
+		p.options.MaxPackets = 1 // none is ever looked at
+	}
 	p.tracker = tracker.New(p.options, p.asked.match)
 	p.asked.pipeline = p
-	return p, nil
+	return p, p.setEvents(c.Events)
 }
 
 // A matcher is what a tracker asks: the pipeline that it serves now.
@@ -53,9 +93,10 @@ type matcher struct{ pipeline *pipeline }
 
 func (m *matcher) match(src netip.Addr, ports []uint16) bool { return m.pipeline.match(src, ports) }
 
-// succeed lets p go on with what the tracker of old remembers, unless p needs another kind of tracker.
+// succeed lets p go on with what old remembers of packets, unless p needs another kind of memory.
 func (p *pipeline) succeed(old *pipeline) {
-	if p.options == old.options {
+	p.succeedSequences(old)
+	if p.options.Same(old.options) {
 		p.tracker, p.asked = old.tracker, old.asked
 		p.asked.pipeline = p
 	}
@@ -65,46 +106,47 @@ func (p *pipeline) succeed(old *pipeline) {
 func newDecoder(c *config.Daemon, boot time.Time) (*packet.Decoder, error) {
 	lines := c.Lines
 	lines.Boot = boot
+	if c.Source.Kmsg && c.Replay == "" {
+		lines.Head = packet.HeadDmesg
+	}
 	return packet.NewDecoder(lines)
 }
 
-// match tells the tracker whether ports are a knock to heed. One that is refused is not: the window moves on.
+// observe looks at one packet, and tells whether it was a guess at a sealed knock.
+func (p *pipeline) observe(pkt packet.Packet, now time.Time) (failed bool) {
+	p.now = now
+	if p.sequences != nil {
+		p.observeSequences(pkt)
+	}
+	return len(p.keys) > 0 && p.tracker.Observe(pkt, now) == tracker.Failed
+}
+
+// match tells the tracker whether ports are a knock to heed. One that is refused is not: the window moves on. What one
+// key refuses may be another one's.
 func (p *pipeline) match(src netip.Addr, ports []uint16) bool {
-	payload, err := p.codec.Open(ports)
-	if err != nil {
-		return false
-	}
-	d := decision{src, payload, p.blocks.refusal(p.codec.Block(ports))}
-	if d.refusal == "" {
-		d.refusal = refusal(p.allow, src, payload)
-	}
-	p.decide(d)
-	return d.refusal == ""
-}
-
-// refusal says why a knock is not heeded, or nothing. Closing is allowed for any time, but not for any port or
-// address: whoever may not open a door has no business closing it.
-func refusal(a config.Allow, src netip.Addr, p knock.Payload) string {
-	switch {
-	case a.Ports != nil && !a.Ports[p.Port]:
-		return fmt.Sprintf("port %d is not in allow-ports", p.Port)
-	case a.IPs != nil && !contains(a.IPs, p.IP):
-		return fmt.Sprintf("%s is not in allow-ips", p.IP)
-	case a.MatchSource && p.IP != src:
-		return fmt.Sprintf("it came from %s and names %s (match-source)", src, p.IP)
-	case a.MaxTime > 0 && p.Time == knock.Forever:
-		return fmt.Sprintf("no time limit, max-time is %d", a.MaxTime)
-	case a.MaxTime > 0 && p.Time != knock.Close && int(p.Time) > a.MaxTime:
-		return fmt.Sprintf("%d minutes, max-time is %d", p.Time, a.MaxTime)
-	}
-	return ""
-}
-
-func contains(networks []netip.Prefix, ip netip.Addr) bool {
-	for _, n := range networks {
-		if n.Contains(ip) {
+	var refused decision
+	for _, k := range p.keys {
+		if k.length != len(ports) {
+			continue
+		}
+		payload, ok := k.reader.open(ports)
+		if !ok {
+			continue
+		}
+		d := decision{src: src, key: k, payload: payload, refusal: k.reader.refusal(ports)}
+		if d.refusal == "" {
+			d.refusal = k.refusal(src, payload, p.now)
+		}
+		if d.refusal == "" {
+			p.decide(d)
 			return true
 		}
+		if refused.key == nil {
+			refused = d
+		}
+	}
+	if refused.key != nil {
+		p.decide(refused)
 	}
 	return false
 }

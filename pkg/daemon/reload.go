@@ -38,14 +38,14 @@ func (d *Daemon) reload() {
 	} else {
 		d.log.Info("configuration reloaded")
 	}
-	d.alive.Ready("watching " + d.logFile())
+	d.alive.Ready("watching " + d.source())
 }
 
-// logFile is the log that is followed.
-func (d *Daemon) logFile() string {
+// source names what is watched.
+func (d *Daemon) source() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.setup.config.Log
+	return d.setup.config.Source.String()
 }
 
 func (d *Daemon) exchange(c *config.Daemon) error {
@@ -59,43 +59,38 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	if names := keepFixed(old, c); names != nil {
 		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
 	}
-	if err := d.exchangeBlocks(c); err != nil {
+	memory, err := openMemory(c, d.memory, d.log)
+	if err != nil {
 		return err
 	}
+	memory.commit()
+	d.memory.close(memory)
+	d.memory = memory
 	next.succeed(d.setup)
-	d.remember(next)
+	memory.serve(next.pipeline)
+	rewatch := rewatches(d.setup, next)
 	d.setup = next
 	configureLog(d.log, c)
 	for _, w := range c.Warnings {
 		d.log.Warn(w)
 	}
-	if c.Log != old.Log {
-		d.refollow()
+	if rewatch {
+		d.rewatch()
 	}
 	d.liftBans(c.Guessing)
-	return nil
-}
-
-// exchangeBlocks opens the book of a new key in place of the old key's.
-func (d *Daemon) exchangeBlocks(c *config.Daemon) error {
-	if d.blocks.serves(c) {
-		return d.blocks.setHeader(c.Knock.Header)
-	}
-	next, err := openBlocks(c, d.log)
-	if err != nil {
-		return err
-	}
-	d.blocks.close()
-	d.blocks = next
 	return nil
 }
 
 // keepFixed puts the settings that only a start can change back to what they are, and names those that were to differ.
 func keepFixed(old, c *config.Daemon) (names []string) {
 	fixed(&names, "chain", old.Chain, &c.Chain)
+	fixed(&names, "command-limit", old.CommandLimit, &c.CommandLimit)
 	fixed(&names, "iptables", old.Iptables, &c.Iptables)
+	fixed(&names, "LogFile", old.LogFile, &c.LogFile)
+	fixed(&names, "UseSyslog", old.Syslog, &c.Syslog)
 	fixed(&names, "max-blocks", old.MaxBlocks, &c.MaxBlocks)
 	fixed(&names, "on-stop", old.OnStop, &c.OnStop)
+	fixed(&names, "pad-look-ahead", old.LookAhead, &c.LookAhead)
 	fixed(&names, "pid-file", old.PidFile, &c.PidFile)
 	fixed(&names, "state-dir", old.StateDir, &c.StateDir)
 	fixed(&names, "test", old.Test, &c.Test)

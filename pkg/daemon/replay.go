@@ -32,12 +32,18 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 	if r.pipeline, err = newPipeline(c, r.decide); err != nil {
 		return err
 	}
+	r.dry = true
+	pads, err := openPads(c)
+	if err != nil {
+		return err
+	}
+	defer pads.close(nil)
+	pads.serve(r.pipeline)
 	return r.run(c, in)
 }
 
 type replay struct {
 	*pipeline
-	now    time.Time // the stamp of the packet that the tracker is looking at
 	report func(any) error
 	err    error // the first of report
 
@@ -56,8 +62,7 @@ func (r *replay) run(c *config.Daemon, in io.Reader) error {
 		r.lines += b.lines
 		r.packets += uint64(len(b.packets))
 		for i := range b.packets {
-			r.now = b.packets[i].At
-			r.tracker.Observe(b.packets[i], r.now)
+			r.observe(b.packets[i], b.packets[i].At)
 		}
 		d.free <- b
 	}
@@ -84,22 +89,33 @@ func (r *replay) tell(v any) {
 
 // A replayedKnock is a decision as the replay writes it.
 type replayedKnock struct {
-	At      time.Time  `json:"at"`
-	Src     netip.Addr `json:"src"`
-	Action  string     `json:"action"` // open, close
-	IP      netip.Addr `json:"ip"`
-	Port    uint8      `json:"port"`
-	Minutes uint8      `json:"minutes"` // 0: no limit, or to be closed
-	Allowed bool       `json:"allowed"`
-	Refusal string     `json:"refusal,omitempty"`
+	At      time.Time   `json:"at"`
+	Src     netip.Addr  `json:"src"`
+	Key     string      `json:"key,omitempty"`
+	Section string      `json:"section,omitempty"`
+	Action  string      `json:"action"` // open, close, or what a section does
+	IP      *netip.Addr `json:"ip,omitempty"`
+	Port    *uint16     `json:"port,omitempty"`
+	Minutes *uint8      `json:"minutes,omitempty"` // 0: no limit, or to be closed
+	Allowed bool        `json:"allowed"`
+	Refusal string      `json:"refusal,omitempty"`
 
-	payload knock.Payload
+	says string
 }
 
 func newReplayedKnock(at time.Time, d decision) replayedKnock {
-	k := replayedKnock{at, d.src, "open", d.payload.IP, d.payload.Port, d.payload.Time, d.refusal == "", d.refusal, d.payload}
+	k := replayedKnock{At: at, Src: d.src, Allowed: d.refusal == "", Refusal: d.refusal, says: d.String()}
+	if kind, name := d.who(); name != "" {
+		k.says = fmt.Sprintf("%s %s: %s", kind, name, k.says)
+	}
+	if d.event != nil {
+		k.Section, k.Action = d.event.Name, d.String()
+		return k
+	}
+	port, minutes := uint16(d.payload.Port), d.payload.Time
+	k.Key, k.Action, k.IP, k.Port, k.Minutes = d.key.Name, "open", &d.payload.IP, &port, &minutes
 	if d.payload.Time == knock.Close {
-		k.Action, k.Minutes = "close", 0
+		k.Action, minutes = "close", 0
 	}
 	return k
 }
@@ -109,7 +125,7 @@ func (k replayedKnock) String() string {
 	if !k.Allowed {
 		verdict = "refused: " + k.Refusal
 	}
-	return fmt.Sprintf("%s %s: %s: %s", k.At.Format(time.RFC3339), k.Src, k.payload, verdict)
+	return fmt.Sprintf("%s %s: %s: %s", k.At.Format(time.RFC3339), k.Src, k.says, verdict)
 }
 
 type replaySummary struct {

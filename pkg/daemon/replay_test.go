@@ -113,7 +113,7 @@ func TestReplayWithoutStamps(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.String()), &told); err != nil {
 		t.Fatalf("told %q: %v", out.String(), err)
 	}
-	if told.At.Before(before) || told.At.After(time.Now()) || told.Port != 22 {
+	if told.At.Before(before) || told.At.After(time.Now()) || *told.Port != 22 {
 		t.Errorf("told %+v, want it now", told)
 	}
 }

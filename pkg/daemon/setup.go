@@ -10,7 +10,6 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/guess"
 	"github.com/portknock/knock/pkg/packet"
-	"github.com/portknock/knock/pkg/tracker"
 )
 
 // A setup is what a configuration makes of the daemon. A reload puts another one in its place.
@@ -41,7 +40,9 @@ func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
 	if s.decoder, err = newDecoder(c, bootTime()); err != nil {
 		return nil, err
 	}
-	s.pipeline, err = newPipeline(c, d.act)
+	if s.pipeline, err = newPipeline(c, d.act); err == nil {
+		s.pipeline.dry = c.Test
+	}
 	return s, err
 }
 
@@ -63,8 +64,8 @@ func (s *setup) succeed(old *setup) {
 	}
 }
 
-// take looks at a line of the log.
-func (s *setup) take(line []byte, now time.Time, seen *seen) {
+// takeLine looks at a line of a log.
+func (s *setup) takeLine(line []byte, now time.Time, seen *seen) {
 	if now.Sub(s.booted).Abs() > time.Second { // the wall clock may have been set, or the machine have slept
 		s.booted = now
 		s.decoder.SetBoot(bootTime())
@@ -73,19 +74,26 @@ func (s *setup) take(line []byte, now time.Time, seen *seen) {
 	if err != nil {
 		return
 	}
-	seen.packets++
-	if s.old.is(pkt.At, now) {
+	// The kernel's own log is read from its end, and by a clock that is nobody else's.
+	if !s.config.Source.Kmsg && s.old.is(pkt.At, now) {
+		seen.packets++
 		if s.old.tellNow(now) {
 			s.log.WithFields(logrus.Fields{"lines": s.old.count, "stamp": pkt.At.Format(time.RFC3339)}).
 				Warnf("ignored lines stamped more than %s from now: a log read again, or a clock or time zone that is wrong", s.old.limit)
 		}
 		return
 	}
+	s.take(pkt, now, seen)
+}
+
+// take looks at a packet.
+func (s *setup) take(pkt packet.Packet, now time.Time, seen *seen) {
+	seen.packets++
 	if s.ignored(pkt.Src) {
 		seen.ignored++
 		return
 	}
-	if s.pipeline.tracker.Observe(pkt, now) == tracker.Failed && s.guesses.Failed(pkt.Src, now) {
+	if s.pipeline.observe(pkt, now) && s.guesses.Failed(pkt.Src, now) {
 		s.guessed(pkt.Src)
 	}
 }

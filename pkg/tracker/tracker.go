@@ -14,6 +14,7 @@ package tracker
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/packet"
@@ -21,8 +22,8 @@ import (
 
 // Options bound a Tracker.
 type Options struct {
-	// Length is the number of ports in a knock, 1 to 64.
-	Length int
+	// Lengths are the numbers of ports that knocks have, each 1 to 64.
+	Lengths []int
 	// Low and High are the first and the last knock port.
 	Low, High uint16
 	// Timeout is how long a source may stand still before its tries no longer count.
@@ -32,8 +33,9 @@ type Options struct {
 	MaxPackets int
 }
 
-// A Match tells whether ports, tried in this order by src, are a knock. It must not keep ports. It is asked at most twice
-// for each packet: about the order of arrival and, if that is none, about that of the source ports.
+// A Match tells whether ports, tried in this order by src, are a knock. It must not keep ports. For each packet it is
+// asked at most twice for each of the Lengths: about the order of arrival and, if that is none, about that of the source
+// ports.
 type Match func(src netip.Addr, ports []uint16) bool
 
 // A Verdict says what became of a packet.
@@ -62,16 +64,25 @@ type Tracker struct {
 	match   Match
 	ring    *ring
 	busy    busy
-	single  recent    // of a source that has sent one packet yet
-	ports   []uint16  // what match is asked about
-	began   time.Time // the first packet's time, from which others are counted
+	single  recent     // of a source that has sent one packet yet
+	windows [][]uint16 // what match is asked about, one for each length
+	began   time.Time  // the first packet's time, from which others are counted
 	stats   Stats
+}
+
+// Same tells whether a Tracker of other serves as well as one of o.
+func (o Options) Same(other Options) bool {
+	return slices.Equal(o.Lengths, other.Lengths) && o.Low == other.Low && o.High == other.High && o.Timeout == other.Timeout && o.MaxPackets == other.MaxPackets
 }
 
 // New gives a Tracker that has seen nothing.
 func New(o Options, match Match) *Tracker {
 	r := newRing(o.MaxPackets)
-	return &Tracker{options: o, match: match, ring: r, busy: newBusy(len(r.tries)), ports: make([]uint16, o.Length)}
+	t := &Tracker{options: o, match: match, ring: r, busy: newBusy(len(r.tries))}
+	for _, length := range o.Lengths {
+		t.windows = append(t.windows, make([]uint16, length))
+	}
+	return t
 }
 
 // Stats gives the counts so far.
@@ -86,21 +97,29 @@ func (t *Tracker) Observe(p packet.Packet, now time.Time) Verdict {
 		return Ignored
 	}
 	v := t.remember(p, now)
-	switch {
-	case v == nil:
+	if v == nil {
 		t.stats.Duplicates++
 		return Duplicate
-	case !v.fill(t.ring, t.ports):
-		t.stats.Queued++
-		return Queued
-	case !t.match(p.Src, t.ports) && !(v.order(t.ports) && t.match(p.Src, t.ports)):
-		t.stats.Failed++
-		return Failed
 	}
-	t.ring.at(t.ring.last).endsKnock = true
-	v.window = 0
-	t.stats.Knocks++
-	return Knock
+	verdict := Queued
+	for _, ports := range t.windows {
+		if !v.fill(t.ring, ports) {
+			continue
+		}
+		if t.match(p.Src, ports) || v.order(ports) && t.match(p.Src, ports) {
+			t.ring.at(t.ring.last).endsKnock = true
+			v.window = 0
+			t.stats.Knocks++
+			return Knock
+		}
+		verdict = Failed
+	}
+	if verdict == Failed {
+		t.stats.Failed++
+	} else {
+		t.stats.Queued++
+	}
+	return verdict
 }
 
 // remember puts the packet into the ring and gives what counts of its source, or nil if it is there already.

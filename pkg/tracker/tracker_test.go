@@ -31,7 +31,7 @@ func secret(length int) ([]uint16, Match) {
 }
 
 func options(length int) Options {
-	return Options{Length: length, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 1 << 10}
+	return Options{Lengths: []int{length}, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 1 << 10}
 }
 
 func TestObserve(t *testing.T) {

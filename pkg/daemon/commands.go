@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"net/netip"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/portknock/knock/pkg/command"
+)
+
+// job gives the commands that e runs for src, if there are any.
+func (e *event) job(src netip.Addr) (j command.Job, ok bool) {
+	c := e.Commands
+	j = command.Job{Name: e.Name, Src: src, Start: c.Start, Stop: c.Stop, Wait: c.Wait}
+	if !src.Is4() {
+		j.Start, j.Stop = c.Start6, c.Stop6
+	}
+	return j, !j.Start.IsZero() || !j.Stop.IsZero()
+}
+
+// run has commands run, or says that they would be.
+func (d *Daemon) run(j command.Job) {
+	if d.setup.config.Test {
+		d.tellCommand(j.Start, j.Src)
+		d.tellCommand(j.Stop, j.Src)
+		return
+	}
+	d.reportRefused(d.commands.Do(j), "commands not run", j.Src)
+}
+
+func (d *Daemon) tellCommand(c command.Command, src netip.Addr) {
+	if !c.IsZero() {
+		d.log.WithField("command", c.For(src)).Info("would run")
+	}
+}
+
+// reportCommand logs what became of a command.
+func (d *Daemon) reportCommand(e command.Event) {
+	log := d.sparing("commands").WithFields(logrus.Fields{"section": e.Name, "src": e.Src, "command": e.Command})
+	if e.Output != "" {
+		log = log.WithField("output", e.Output)
+	}
+	switch e.Kind {
+	case command.Started, command.Stopped:
+		log.Info("command " + e.Kind)
+	default:
+		log.WithError(e.Err).Error("command " + e.Kind)
+	}
+}

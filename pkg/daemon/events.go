@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/onetime"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
+)
+
+// An event is a section of the configuration about a sequence of ports.
+type event struct {
+	config.Event
+	once *onetime.File // its sequences, each of which counts once; nil: there is only one
+}
+
+// setEvents makes what looks for the sequences of events.
+func (p *pipeline) setEvents(all []config.Event) (err error) {
+	var sections []sequence.Section
+	for _, c := range all {
+		e := &event{Event: c}
+		if c.OneTime != "" {
+			if e.once, err = onetime.Open(c.OneTime); err != nil {
+				return err
+			}
+			e.Match.Steps = e.once.Steps()
+		}
+		p.events = append(p.events, e)
+		sections = append(sections, e.Match)
+	}
+	if len(sections) > 0 {
+		p.sequences, err = sequence.New(sections, sequence.Options{})
+	}
+	return err
+}
+
+// targets are the destinations, beside this machine's own addresses, that sequences are sent to.
+func (p *pipeline) targets() (list []netip.Addr) {
+	for _, e := range p.events {
+		if t := e.Match.Target; t.IsValid() && !slices.Contains(list, t) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// succeedSequences lets p go on with the tries that old remembers, if it looks for the same.
+func (p *pipeline) succeedSequences(old *pipeline) {
+	same := func(a, b *event) bool { return reflect.DeepEqual(a.Match, b.Match) }
+	if slices.EqualFunc(p.events, old.events, same) {
+		p.sequences = old.sequences
+	}
+}
+
+// observeSequences looks whether a packet ends a sequence.
+func (p *pipeline) observeSequences(pkt packet.Packet) {
+	for _, m := range p.sequences.Observe(pkt, p.now) {
+		e := p.events[m.Section]
+		d := decision{src: m.Src, event: e, port: m.Port, refusal: e.refusal(m)}
+		if d.refusal == "" && e.once != nil {
+			d.refusal = p.useUp(m.Section, e)
+		}
+		p.decide(d)
+	}
+}
+
+// useUp marks a sequence that counts once, and says why the knock must not be heeded, or nothing.
+func (p *pipeline) useUp(section int, e *event) string {
+	if p.dry {
+		return ""
+	}
+	if err := e.once.Use(); err != nil {
+		return "its sequence cannot be marked as used: " + err.Error()
+	}
+	p.sequences.Replace(section, e.once.Steps())
+	return ""
+}
+
+// refusal says why a sequence that came is not heeded, or nothing.
+func (e *event) refusal(m sequence.Match) string {
+	switch {
+	case e.Match.Digits != 0 && !e.Dynamic.Contains(m.Port):
+		return fmt.Sprintf("port %d is not in allow_ports", m.Port)
+	case !m.Src.Is4() && e.leases():
+		return "it came from an IPv6 address, and ports are opened to IPv4 addresses only"
+	}
+	return ""
+}
+
+// leases tells whether e opens or closes ports.
+func (e *event) leases() bool {
+	return len(e.Open)+len(e.Close)+len(e.Forward) > 0 || e.Match.Digits != 0
+}
+
+// opens gives the rules that e puts in for src; port is the one that a knock asked for, if e leaves that to it.
+func (e *event) opens(src netip.Addr, port uint16) (rules []firewall.Rule) {
+	if e.Match.Digits != 0 {
+		rules = append(rules, acceptRule(src, config.PortProto{Port: port, Proto: packet.TCP}))
+	}
+	for _, p := range e.Open {
+		rules = append(rules, acceptRule(src, p))
+	}
+	for _, f := range e.Forward {
+		rules = append(rules, forwardRule(src, f))
+	}
+	return rules
+}
+
+func acceptRule(src netip.Addr, p config.PortProto) firewall.Rule {
+	return firewall.Rule{Src: src, Port: p.Port, Proto: protoOf(p)}
+}
+
+func forwardRule(src netip.Addr, f config.Forward) firewall.Rule {
+	return firewall.Rule{Src: src, Port: f.Port.Port, Proto: protoOf(f.Port), Action: firewall.Forward, To: f.To}
+}
+
+func protoOf(p config.PortProto) firewall.Proto {
+	if p.Proto == packet.UDP {
+		return firewall.UDP
+	}
+	return firewall.TCP
+}
+
+// says tells what a knock does, in words: "close 80/tcp, open 22/tcp for 15 min, run a command".
+func (e *event) says(port uint16) string {
+	var parts []string
+	for _, p := range e.Close {
+		parts = append(parts, "close "+nameOf(p))
+	}
+	limit := " without time limit"
+	if e.Time > 0 {
+		limit = fmt.Sprintf(" for %d min", e.Time/time.Minute)
+	}
+	if e.Match.Digits != 0 {
+		parts = append(parts, "open "+nameOf(config.PortProto{Port: port, Proto: packet.TCP})+limit)
+	}
+	for _, p := range e.Open {
+		parts = append(parts, "open "+nameOf(p)+limit)
+	}
+	for _, f := range e.Forward {
+		parts = append(parts, fmt.Sprintf("forward %s to %s%s", nameOf(f.Port), f.To, limit))
+	}
+	if e.Commands.Any() {
+		parts = append(parts, "run a command")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func nameOf(p config.PortProto) string {
+	if p.Proto == packet.UDP {
+		return fmt.Sprintf("%d/udp", p.Port)
+	}
+	return fmt.Sprintf("%d/tcp", p.Port)
+}

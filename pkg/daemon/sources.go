@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/portknock/knock/pkg/nflog"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sniff"
+	"github.com/portknock/knock/pkg/source"
+)
+
+// watch takes packets from the source that the configuration names until ctx ends, and from another one when a reload
+// names it.
+func (d *Daemon) watch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		d.mu.Lock()
+		run, err := d.open(d.setup)
+		watching, stop := context.WithCancel(ctx)
+		d.rewatch = stop
+		d.mu.Unlock()
+		if err == nil {
+			err = run(watching)
+		}
+		stop()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open makes what takes packets from the source of s. Lines go to d.line, packets that come as such to d.packet.
+func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
+	from := s.config.Source
+	report, started, looked := d.reportSource(from.String()), func() { d.reportStart(from.String()) }, d.reads.Beat
+	lines := source.Options{Report: report, Started: started, Looked: looked}
+	switch {
+	case from.Interface != "":
+		l, err := sniff.New(sniff.Options{
+			Interface: from.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.targets(),
+			Report: report, Started: started, Looked: looked,
+		})
+		return func(ctx context.Context) error { return l.Run(ctx, d.packet) }, err
+	case from.NFLOG:
+		l := nflog.New(nflog.Options{Group: from.Group, Report: report, Started: started, Looked: looked})
+		return func(ctx context.Context) error { return l.Run(ctx, d.packet) }, nil
+	case from.Kmsg:
+		return func(ctx context.Context) error { return source.NewKmsg(lines).Run(ctx, d.line) }, nil
+	}
+	return func(ctx context.Context) error { return source.NewFollower(from.Log, lines).Run(ctx, d.line) }, nil
+}
+
+// wants says which packets some knock is made of: SYNs to the ports of sealed knocks, and what the sequences need.
+func (p *pipeline) wants() (wants []sniff.Want) {
+	if len(p.keys) > 0 {
+		wants = append(wants, sniff.Want{
+			Proto: packet.TCP, Low: p.options.Low, High: p.options.High,
+			Set: packet.SYN, Mask: packet.FIN | packet.SYN | packet.RST | packet.ACK,
+		})
+	}
+	if p.sequences == nil {
+		return wants
+	}
+	for _, port := range p.sequences.Ports() {
+		wants = append(wants, sniff.Want{Proto: port.Proto, Low: port.Port, High: port.Port, Set: port.Set, Mask: port.Mask})
+	}
+	return wants
+}
+
+// line takes a line of a log.
+func (d *Daemon) line(line []byte) {
+	now := time.Now()
+	d.reads.Beat()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tellSeen(now)
+	d.seen.lines++
+	d.setup.takeLine(line, now, &d.seen)
+}
+
+// packet takes a packet from an interface or the firewall.
+func (d *Daemon) packet(pkt packet.Packet) {
+	now := time.Now()
+	d.reads.Beat()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tellSeen(now)
+	d.setup.take(pkt, now, &d.seen)
+}
+
+// rewatches tells whether b needs packets from elsewhere, or others, than a.
+func rewatches(a, b *setup) bool {
+	return a.config.Source != b.config.Source ||
+		b.config.Source.Interface != "" && !(slices.Equal(a.pipeline.wants(), b.pipeline.wants()) && slices.Equal(a.pipeline.targets(), b.pipeline.targets()))
+}
