@@ -34,7 +34,8 @@ const (
 	maxRetries = 5
 
 	// At the end of Run, start commands under way get startGrace to end, and all of it is over after stopLimit, but for
-	// killWait, in which what is killed must die. Then a stop command that fails is tried endRetries times.
+	// killWait, in which what is killed must die. It is over earlier when each stop command has ended well, or has failed
+	// and been tried again endRetries times.
 	startGrace = 5 * time.Second
 	stopLimit  = 14 * time.Second
 	killWait   = time.Second

@@ -131,6 +131,9 @@ func (k *Key) checkPad(from origins) error {
 	return nil
 }
 
+// Readable tells whether a pad that others can read is to be taken.
+func (k *Key) Readable() bool { return k.secret.allowReadable }
+
 // distinct refuses two keys with one passphrase or one pad: nobody could tell whose knock it was.
 func distinct(keys []Key) error {
 	for i, k := range keys {

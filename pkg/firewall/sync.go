@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -183,7 +182,7 @@ func (p *plan) strike(ctx context.Context, b *batch, strokes []*stroke) error {
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = p.t.restore(context.WithoutCancel(ctx), cmp.Or(p.table, "filter"), p.text(s))
+			err = p.t.restore(context.WithoutCancel(ctx), p.name(), p.text(s))
 		}
 		if err != nil && !general(err) {
 			return err

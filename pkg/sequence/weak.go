@@ -27,7 +27,7 @@ func Weak(steps []Step) string {
 		for _, order := range protoOrders(steps, way.sign) {
 			ports := near(steps, order)
 			for times := 1; times <= 3; times++ {
-				if m.scanned(ports, times) {
+				if m.isCompletedBy(ports, times) {
 					return "a scan of all ports " + way.name + " completes it"
 				}
 			}
@@ -63,8 +63,8 @@ func near(steps []Step, order func(a, b Step) int) (ports []Step) {
 	return slices.Compact(ports)
 }
 
-// scanned tells whether a scan of these ports in their order, each some times, completes a section, wherever it begins.
-func (m *Matcher) scanned(ports []Step, times int) bool {
+// isCompletedBy tells whether a scan of these ports in their order, each some times, completes a section, wherever it begins.
+func (m *Matcher) isCompletedBy(ports []Step, times int) bool {
 	for begin := range ports {
 		src := netip.AddrFrom4([4]byte{byte(m.number >> 24), byte(m.number >> 16), byte(m.number >> 8), byte(m.number)})
 		from := uint16(0)
