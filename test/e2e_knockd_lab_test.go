@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,8 +48,12 @@ func (l *lab) knockdConf(text string) string {
 // sniffer starts a knockdaemon with a configuration of knockd's, and waits until it listens.
 func (l *lab) sniffer(conf string, args ...string) *runningDaemon {
 	l.t.Helper()
-	return l.follow(l.gate.command(filepath.Join(l.bin, "knockdaemon"),
-		append([]string{"-conf", conf, "-state-dir", filepath.Join(l.dir, "state"), "-output", "json"}, args...)...))
+	return l.follow(l.snifferCommand(conf, args...))
+}
+
+func (l *lab) snifferCommand(conf string, args ...string) *exec.Cmd {
+	return l.gate.command(filepath.Join(l.bin, "knockdaemon"),
+		append([]string{"-conf", conf, "-state-dir", filepath.Join(l.dir, "state"), "-output", "json"}, args...)...)
 }
 
 // knockWith has Debian's knock send a sequence from the laptop's first address.
@@ -95,10 +100,10 @@ type segment struct {
 
 // Flags of a segment.
 const (
-	fin = 0x01
+	fin     = 0x01
 	synFlag = 0x02
-	rst = 0x04
-	ack = 0x10
+	rst     = 0x04
+	ack     = 0x10
 )
 
 // bytes gives the packet with its IP head, to the gate. The kernel fills in the IP head's checksum.

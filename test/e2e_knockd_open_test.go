@@ -91,6 +91,16 @@ func TestDebiansKnockdConf(t *testing.T) {
 	}
 }
 
+// wantWarned waits for the next warning, which must have the message.
+func (d *runningDaemon) wantWarned(message string) {
+	d.t.Helper()
+	event := map[string]any{}
+	eventually(d.t, fmt.Sprintf("knockdaemon to warn %q", message), func() bool { return d.find(message, &event) })
+	if event["level"] != "warning" {
+		d.t.Errorf("want a warning: %v", event)
+	}
+}
+
 // sees looks for a line with a message, whatever is before it.
 func (d *runningDaemon) sees(message string, event *map[string]any) bool {
 	d.t.Helper()
@@ -173,6 +183,7 @@ func TestKnockdOneTimeSequences(t *testing.T) {
 	d.next("command started")
 	l.wantText(once, "# mine\n#7000,8000,9000\n#1000:udp,2000,3000\n\n 7000,8000,9001\n")
 	l.knockWith(gateIP, "7000", "8000", "9001")
+	d.wantWarned("all sequences are used up: write new ones and reload")
 	d.next("command started")
 	used := "# mine\n#7000,8000,9000\n#1000:udp,2000,3000\n\n#7000,8000,9001\n"
 	l.wantText(once, used)
@@ -181,11 +192,21 @@ func TestKnockdOneTimeSequences(t *testing.T) {
 	}
 	d.stop()
 	l.wantAccepted(laptopIP, 22, 3)
-	d = l.sniffer(conf)
+	d = l.launch(l.snifferCommand(conf))
+	d.wantWarned("all sequences are used up: write new ones and reload")
+	d.next("watching")
 	l.knockWith(gateIP, "7000", "8000", "9001")
-	d.stop()
-	l.wantAccepted(laptopIP, 22, 3)
 	l.wantText(once, used)
+	writeTemp(t, l.dir, "sequences", used+" 100:udp,200:udp\n", 0o600)
+	d.reload()
+	d.next("configuration reloaded")
+	d.next("watching")
+	l.knockWith(gateIP, "7000", "8000", "9001")
+	l.knockWith(gateIP, "100:udp", "200:udp")
+	d.next("command started")
+	d.wantWarned("all sequences are used up: write new ones and reload")
+	d.stop()
+	l.wantAccepted(laptopIP, 22, 4)
 }
 
 // Only packets with the flags count; others are as if they were not there.

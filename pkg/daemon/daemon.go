@@ -18,6 +18,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/notify"
+	"github.com/portknock/knock/pkg/sniff"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -40,6 +41,7 @@ type Daemon struct {
 	mu      sync.Mutex
 	setup   *setup
 	memory  *memory
+	sniffer *sniff.Sniffer     // what is read from; nil: something else
 	rewatch context.CancelFunc // ends the reading of a source that is no longer the one
 	seen    seen
 }

@@ -26,6 +26,7 @@ type pipeline struct {
 
 	dry    bool // nothing is written down
 	decide func(decision)
+	moved  func(*event) // it has other steps now, or none
 }
 
 // A decision is what a knock asked for, and why it is refused.
