@@ -203,8 +203,8 @@ func TestKnockdOneTimeSequences(t *testing.T) {
 	d.next("watching")
 	l.knockWith(gateIP, "7000", "8000", "9001")
 	l.knockWith(gateIP, "100:udp", "200:udp")
-	d.next("command started")
 	d.wantWarned("all sequences are used up: write new ones and reload")
+	d.next("command started")
 	d.stop()
 	l.wantAccepted(laptopIP, 22, 4)
 }
