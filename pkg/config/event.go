@@ -150,7 +150,8 @@ func (e *Event) hasUDP() bool {
 
 // warnings tell what is allowed, and perhaps not meant.
 func (e *Event) warnings() (list []string) {
-	if weak := sequence.Weak(e.Match.Steps); weak != "" {
+	// With digits the steps alone open nothing.
+	if weak := sequence.Weak(e.Match.Steps); weak != "" && e.Match.Digits == 0 {
 		list = append(list, fmt.Sprintf("[%s] %s", e.Name, weak))
 	}
 	c := &e.Commands
