@@ -242,3 +242,36 @@ func TestSequenceStopAfterKill(t *testing.T) {
 	theirs.wantAccepted(otherIP, 22, 0) // its time is up, so the other's is long over
 	t.Logf("knockd: %d rules %v after it opened, %d sequences since", theirs.accepted(laptopIP, 22), time.Since(opened).Round(time.Second), again.sesames(otherIP))
 }
+
+// Who knocks again has what was done for him undone first; and the end of the daemon undoes all, unless it is to keep it.
+func TestSequenceStopAtTheEnd(t *testing.T) {
+	t.Parallel()
+	l := newSniffLab(t)
+	conf := l.knockdConf(fmt.Sprintf("[options]\n[open]\n\tsequence = 7000,8000,9000\n\ttcpflags = syn\n"+
+		"\tstart_command = %s\n\tcmd_timeout = 600\n\tstop_command = %s\n", ruleFor("A", 22), ruleFor("D", 22)))
+	before := l.rules()
+	d := l.sniffer(conf)
+	l.knockWith(gateIP, "7000", "8000", "9000")
+	d.next("command started")
+	l.knockWith(gateIP, "7000", "8000", "9000")
+	d.next("command stopped")
+	d.next("command started")
+	l.send(syns(otherIP, 7000, 8000, 9000)...)
+	d.next("command started")
+	if a, b := l.accepted(laptopIP, 22), l.accepted(otherIP, 22); a != 1 || b != 1 {
+		t.Errorf("%d and %d rules, want one each", a, b)
+	}
+	d.stop()
+	l.wantBefore(before)
+
+	d = l.sniffer(conf, "-on-stop", "keep")
+	l.knockWith(gateIP, "7000", "8000", "9000")
+	d.next("command started")
+	d.stop()
+	if got := l.accepted(laptopIP, 22); got != 1 {
+		t.Errorf("%d rules, want 1: on-stop is keep", got)
+	}
+	d = l.sniffer(conf)
+	d.stop()
+	l.wantBefore(before)
+}

@@ -205,8 +205,15 @@ func TestKnockdOneTimeSequences(t *testing.T) {
 	l.knockWith(gateIP, "100:udp", "200:udp")
 	d.wantWarned("all sequences are used up: write new ones and reload")
 	d.next("command started")
+	writeTemp(t, l.dir, "sequences", " 100:udp,200:udp\n", 0o600) // the same again
+	d.reload()
+	d.next("configuration reloaded")
+	d.next("watching")
+	l.knockWith(gateIP, "100:udp", "200:udp")
+	d.wantWarned("all sequences are used up: write new ones and reload")
+	d.next("command started")
 	d.stop()
-	l.wantAccepted(laptopIP, 22, 4)
+	l.wantAccepted(laptopIP, 22, 5)
 }
 
 // Only packets with the flags count; others are as if they were not there.

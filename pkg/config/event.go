@@ -69,7 +69,7 @@ func (e *Event) settings() []Setting {
 		commandSetting("start-command-6", &c.Start6, &c.have6),
 		setting("cmd-timeout", "", func(v string) error {
 			c.haveWait = true
-			return duration(&c.Wait, time.Second, "seconds", 1, 7*86400)(v)
+			return duration(&c.Wait, time.Second, "seconds", 0, 7*86400)(v)
 		}),
 		commandSetting("stop-command", &c.Stop, nil),
 		commandSetting("stop-command-6", &c.Stop6, &c.haveStop6),

@@ -54,6 +54,7 @@ func TestKnockdsDirectives(t *testing.T) {
 		"Command_6, empty":    {lines: "command_6 =", want: section(func(e *Event) { e.Commands.Start6 = command.Command{} })},
 		"Start_Command_6, 0":  {lines: "START_COMMAND_6 =   ", want: section(func(e *Event) { e.Commands.Start6 = command.Command{} })},
 		"Cmd_Timeout":         {lines: "Cmd_Timeout = 30\nstop_command = /bin/stop %IP%", want: section(func(e *Event) { e.Commands.Wait, e.Commands.Stop, e.Commands.Stop6 = 30*time.Second, stop, stop })},
+		"Cmd_Timeout, 0":      {lines: "cmd_timeout = 0\nstop_command = /bin/stop %IP%", want: section(func(e *Event) { e.Commands.Wait, e.Commands.Stop, e.Commands.Stop6 = 0, stop, stop })},
 		"Stop_Command":        {lines: "Stop_Command = /bin/stop %IP%", want: section(func(e *Event) { e.Commands.Wait, e.Commands.Stop, e.Commands.Stop6 = 10*time.Second, stop, stop })},
 		"Stop_Command_6":      {lines: "Stop_Command_6 = /bin/stop %IP%", want: section(func(e *Event) { e.Commands.Stop6 = stop })},
 		"Stop_Command_6 none": {lines: "stop_command = /bin/stop %IP%\nstop_command_6 =", want: section(func(e *Event) { e.Commands.Stop = stop })},
