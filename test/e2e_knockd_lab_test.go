@@ -23,7 +23,7 @@ const otherIP = "192.0.2.4"
 // all that is new.
 func newSniffLab(t *testing.T) *lab {
 	t.Helper()
-	needPrograms(t, "iptables:iptables", "ip:iproute2", "knock:knockd", "knockd:knockd", "setsid:util-linux")
+	needPrograms(t, "iptables:iptables", "ip:iproute2", "knock:knockd", "knockd:knockd")
 	dir := t.TempDir()
 	l := &lab{logger: logger{t: t, dir: dir, log: filepath.Join(dir, "knock.log")}, iptables: "iptables", bin: buildCommands(t)}
 	l.gate, l.laptop = newSandbox(t), newSandbox(t)
