@@ -175,7 +175,6 @@ func testKilled(k kernel, chain string, n int, before string) bool {
 	f, killed := k.killedAt(chain, n)
 	_ = f.Setup(ctx) // of errors there are as many as are to be
 	_ = f.Add(ctx, until(one, soon))
-	_ = f.Add(ctx, always(one))
 	_, _ = f.Sync(ctx, []Entry{until(one, late), always(two)})
 	_, _ = f.Sync(ctx, []Entry{until(two, soon), always(rule("192.0.2.7", 22))})
 	_ = f.Delete(ctx, two)
