@@ -109,7 +109,7 @@ func TestHangingProcesses(t *testing.T) {
 	t.Parallel()
 	said := filepath.Join(t.TempDir(), "said")
 	events := make(chan Event, 100)
-	r, end := begin(t, Options{Limit: 2 * time.Second, Report: func(e Event) { events <- e }})
+	r, end := begin(t, Options{Limit: 4 * time.Second, Report: func(e Event) { events <- e }})
 	for n := range 20 {
 		check(t, r.Do(Job{Name: "hang", Src: addr(n), Start: parse(t, "sleep 1000")}))
 	}
@@ -124,7 +124,7 @@ func TestHangingProcesses(t *testing.T) {
 	want := map[string]int{
 		"started echo start 192.0.0.1 >>" + said + " <nil>": 1,
 		"stopped echo stop 192.0.0.1 >>" + said + " <nil>":  1,
-		"start failed sleep 1000 killed: no end after 2s":   20,
+		"start failed sleep 1000 killed: no end after 4s":   20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got)\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -110,6 +111,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.forget()
+	d.warnOfForwarding()
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
@@ -166,4 +168,12 @@ func hintAtRights(err error) error {
 		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN and a state-dir of your own")
 	}
 	return err
+}
+
+// warnOfForwarding tells of a kernel that forwards nothing, where knocks are to.
+func (d *Daemon) warnOfForwarding() {
+	const path = "/proc/sys/net/ipv4/ip_forward"
+	if on, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(on)) == "0" && d.setup.config.Forwards() {
+		d.log.Warn("knocks are to forward ports, and the kernel forwards nothing: sysctl net.ipv4.ip_forward=1")
+	}
 }

@@ -32,6 +32,7 @@ func openMemory(c *config.Daemon, old *memory, log *logrus.Logger) (m *memory, e
 			if err != nil {
 				return m, err
 			}
+			p.warn(log)
 			m.pads = append(m.pads, p)
 		case isRemembered(k):
 			b, err := openBlocks(c, k, old, log)

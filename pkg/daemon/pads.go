@@ -3,6 +3,8 @@ package daemon
 import (
 	"errors"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/pad"
@@ -36,6 +38,16 @@ func openPad(c *config.Daemon, k config.Key, old *memory) (*padded, error) {
 		return nil, err
 	}
 	return &padded{path: k.Pad, receiver: receiver}, nil
+}
+
+// fewLeft is how many knocks a pad still has when its owner is told to make a new one.
+const fewLeft = 50
+
+// warn tells of a pad that is nearly used up.
+func (p *padded) warn(log *logrus.Logger) {
+	if left := p.receiver.Left(); left <= fewLeft {
+		log.WithFields(logrus.Fields{"pad": p.path, "knocks_left": left}).Warn("the one-time pad is nearly used up: make a new one, for both ends")
+	}
 }
 
 func (p *padded) open(ports []uint16) (knock.Payload, bool) {

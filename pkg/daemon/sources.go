@@ -61,7 +61,7 @@ func (p *pipeline) wants() (wants []sniff.Want) {
 	if len(p.keys) > 0 {
 		wants = append(wants, sniff.Want{
 			Proto: packet.TCP, Low: p.options.Low, High: p.options.High,
-			Set: packet.SYN, Mask: packet.FIN | packet.SYN | packet.RST | packet.ACK,
+			Set: packet.SYN, Mask: packet.FIN | packet.SYN | packet.RST | packet.PSH | packet.ACK | packet.URG,
 		})
 	}
 	if p.sequences == nil {

@@ -41,10 +41,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// await waits for a byte on standard input, or its end, so that the one who kills is not left behind.
+func await() { os.Stdin.Read(make([]byte, 1)) }
+
 // sendForEver prints each message that it may send.
 func sendForEver(path string) error {
 	s, err := OpenSender(path, Options{})
 	for err == nil {
+		await()
 		var message [Length]byte
 		if message, err = s.Seal(payload); err == nil {
 			fmt.Printf("%x\n", message)
@@ -72,6 +76,7 @@ func receiveForEver(path, dir string) error {
 		if err != nil {
 			continue
 		}
+		await()
 		if err := r.Use(at); err != nil {
 			return err
 		}
@@ -81,15 +86,25 @@ func receiveForEver(path, dir string) error {
 }
 
 // start starts this program anew with more in its environment.
-func start(t *testing.T, env ...string) (*exec.Cmd, io.Reader) {
+func start(t *testing.T, in io.Reader, env ...string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stderr = os.Stderr
+	cmd.Stdin, cmd.Stderr = in, os.Stderr
 	out, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())
 	return cmd, out
+}
+
+// startPaced starts it so that it does one thing for each byte it is given.
+func startPaced(t *testing.T, env ...string) (*exec.Cmd, io.Reader, io.WriteCloser) {
+	t.Helper()
+	in, pace, err := os.Pipe()
+	check(t, err)
+	defer in.Close()
+	cmd, out := start(t, in, env...)
+	return cmd, out, pace
 }
 
 // places maps each message of a pad to its place.
@@ -105,8 +120,8 @@ func places(t *testing.T, path string) map[string]int {
 	return all
 }
 
-// Killed in the middle of whatever it does, an end never uses a place twice. Both are killed after some knocks, and
-// with them on their way to the next, until the pad is used up.
+// Killed in the middle of whatever it does, an end never uses a place twice. Both are killed after some knocks, on
+// their way to the next, until the pad is used up.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]func(path, dir string) []string{
@@ -118,7 +133,8 @@ func TestKill(t *testing.T) {
 			path, dir := newPad(t, 200), t.TempDir()
 			all, last, kills := places(t, path), -1, 0
 			for {
-				cmd, out := start(t, env(path, dir)...)
+				cmd, out, pace := startPaced(t, env(path, dir)...)
+				pace.Write([]byte{0}) // an error is that it has ended, which is seen below
 				lines, n := bufio.NewScanner(out), 0
 				for ; lines.Scan(); n++ { // what is in the pipe after the kill was acknowledged too
 					place, ok := all[lines.Text()]
@@ -126,10 +142,12 @@ func TestKill(t *testing.T) {
 						t.Fatalf("message %q of place %d (%v) after that of place %d", lines.Text(), place, ok, last)
 					}
 					last = place
-					if n == 10+kills%7 {
+					pace.Write([]byte{0})
+					if n == 5+kills%7 {
 						check(t, cmd.Process.Kill())
 					}
 				}
+				check(t, pace.Close())
 				err := cmd.Wait()
 				if err == nil {
 					break // the pad is used up
@@ -138,9 +156,10 @@ func TestKill(t *testing.T) {
 					t.Fatalf("the process ended with %v, want to have killed it", err)
 				}
 			}
-			if kills < 5 || last < 190 {
+			if kills < 15 || last < 198 {
 				t.Errorf("killed %d times, last place %d, want more", kills, last)
 			}
+			t.Logf("killed %d times", kills)
 		})
 	}
 }
@@ -153,7 +172,7 @@ func TestTwoClients(t *testing.T) {
 	var clients []*exec.Cmd
 	var outs []io.Reader
 	for range 3 {
-		cmd, out := start(t, childSends+"="+path)
+		cmd, out := start(t, nil, childSends+"="+path)
 		clients, outs = append(clients, cmd), append(outs, out)
 	}
 	for i, out := range outs {

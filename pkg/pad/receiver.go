@@ -96,7 +96,7 @@ func (r *Receiver) moveTo(next int) {
 // [Receiver.Use]. It is [ErrNone] if the message is not of one of the next places, or
 // of another length; that allocates nothing. Open uses up nothing: heed no payload
 // before Use has returned nil.
-func (r *Receiver) Open(message []byte) (payload [payloadLength]byte, place int, err error) {
+func (r *Receiver) Open(message []byte) (payload [7]byte, place int, err error) {
 	if len(message) != Length {
 		return payload, 0, ErrNone
 	}

@@ -32,7 +32,7 @@ func OpenSender(path string, o Options) (*Sender, error) {
 // [ErrUsedUp] when there are none, and an error if the place cannot be written, or
 // if another process holds it for more than 5 s. After an error nothing that may be
 // sent is known, and what was used up is not used again.
-func (s *Sender) Seal(payload [payloadLength]byte) (message [Length]byte, err error) {
+func (s *Sender) Seal(payload [7]byte) (message [Length]byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lock, err := s.place.lock(patience)

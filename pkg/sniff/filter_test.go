@@ -3,6 +3,7 @@ package sniff
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -285,6 +286,18 @@ func TestNew(t *testing.T) {
 		s, err := New(test.options)
 		if got := fmt.Sprint(err); err == nil != (test.err == "") || err != nil && got != test.err || (s == nil) != (err != nil) {
 			t.Errorf("%s: error %v, want %q", what, err, test.err)
+		}
+	}
+}
+
+// Where the kernel has to hand over more than is wanted, the rest is left out here.
+func TestTakes(t *testing.T) {
+	t.Parallel()
+	tap := &tap{Sniffer: mustNew(t, Options{Interface: "eth0"}), ours: NewOurs([]netip.Addr{docs.dst4})}
+	tap.ours.list = func() ([]net.Addr, error) { return nil, nil }
+	for port, want := range map[uint16]bool{7000: true, 7001: false, 6999: false} {
+		if got := tap.takes(docs.packet(false, packet.UDP, port, 0)); got != want {
+			t.Errorf("UDP %d: taken %v", port, got)
 		}
 	}
 }

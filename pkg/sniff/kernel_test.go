@@ -289,7 +289,7 @@ func TestTag(t *testing.T) {
 	laptop, gate := wire(t)
 	r := gate.sniff(Options{Interface: "eth0"}, nil)
 	tagged := append([]byte{0, 7, 8, 0}, build(docs.packet(false, packet.TCP, 800, packet.SYN))...)
-	laptop.sendAs(unix.ETH_P_8021Q, "eth0", gateLink, tagged)
+	laptop.sendAs(func([]byte) uint16 { return unix.ETH_P_8021Q }, "eth0", gateLink, tagged)
 	laptop.send("eth0", gateLink, docs.mark(false))
 	r.want(false)
 }

@@ -58,7 +58,7 @@ type Sniffer struct {
 // New gives a Sniffer, and starts nothing. The errors are those of a name that no interface can have, and of Wants
 // that are none, too many, or match nothing.
 func New(o Options) (*Sniffer, error) {
-	if n := o.Interface; n == "" || len(n) > 15 || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\v\f\r\x00\xa0") {
+	if n := o.Interface; n == "" || len(n) > 15 || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\v\f\r\x00") {
 		return nil, fmt.Errorf("%q cannot be the name of an interface: 1 to 15 bytes, no blank, slash or colon", n)
 	}
 	classes, err := classesOf(o.Wants)
