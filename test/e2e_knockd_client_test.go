@@ -103,7 +103,8 @@ func TestSendsAsKnockDoes(t *testing.T) {
 	}
 }
 
-// knockd starts Debian's knockd at the gate, with one section whose command makes a file, and waits for it.
+// knockd starts Debian's knockd at the gate, with one section whose command makes a file, and waits for
+// it to listen. In the file's name %IP% stands for who knocked.
 func (r taproom) knockd(sequence string) (made string) {
 	t := r.gate.t
 	t.Helper()
@@ -124,33 +125,30 @@ func (r taproom) knockd(sequence string) (made string) {
 		_ = cmd.Wait()
 	})
 	eventually(t, "knockd", func() bool { return strings.Contains(said.String(), "listening on eth0") })
-	return strings.ReplaceAll(made, "%IP%", laptopIP)
+	return made
 }
 
 // Knockclient opens Debian's knockd, in each of its ways to say a sequence, and not by a wrong one.
 func TestOpensKnockd(t *testing.T) {
 	t.Parallel()
-	for name, args := range map[string][]string{
-		"flag":      {"-sequence", "7000,8000:udp,9000", gateIP},
-		"arguments": {gateIP, "7000", "8000:udp", "9000"},
-		"digits":    {"-sequence", "7000,8000:udp", "-digits", "1040", "-port", "22", gateIP},
+	for name, test := range map[string]struct{ sequence, args, from string }{
+		"flag":      {"7000,8000:udp,9000", "-sequence 7000,8000:udp,9000 " + gateIP, laptopIP},
+		"arguments": {"7000,8000:udp,9000", gateIP + " 7000 8000:udp 9000", laptopIP},
+		"IPv6":      {"7000,8000:udp,9000", "fd00::1 7000 8000:udp 9000", "fd00::2"},
+		"digits":    {"7000,8000:udp,1042,1042,7000,8000:udp", "-sequence 7000,8000:udp -digits 1040 -port 22 " + gateIP, laptopIP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newTaproom(t)
-			sequence := "7000,8000:udp,9000"
-			if name == "digits" {
-				sequence = "7000,8000:udp,1042,1042,7000,8000:udp"
-			}
-			made := r.knockd(sequence)
-			r.knock(r.client, args...)
+			made := strings.ReplaceAll(r.knockd(test.sequence), "%IP%", test.from)
+			r.knock(r.client, strings.Fields(test.args)...)
 			eventually(t, "knockd's command", func() bool { return exists(made) })
 		})
 	}
 	t.Run("the wrong one", func(t *testing.T) {
 		t.Parallel()
 		r := newTaproom(t)
-		made := r.knockd("7000,8000:udp,9000")
+		made := strings.ReplaceAll(r.knockd("7000,8000:udp,9000"), "%IP%", laptopIP)
 		r.knock(r.client, gateIP, "7000", "8000", "9000")
 		r.knock(r.client, gateIP, "8000:udp", "7000", "9000")
 		// When knockd has seen the last of these, it has seen the others.
