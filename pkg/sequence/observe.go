@@ -1,0 +1,154 @@
+package sequence
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/portknock/knock/pkg/packet"
+)
+
+// Observe takes in one packet, seen at now, and gives the sequences that it completes, in the order of the sections;
+// mostly none. What it gives is valid until the next call. The packet's own stamp is not looked at.
+//
+// The same packet seen twice (protocol, source port and destination port; a SYN sent again, or logged twice) counts once
+// for as long as the first is remembered, which is the longest Timeout. One without a source port (0) always counts.
+//
+// What has made a match counts no more for that section or one with the same steps, and for others it is a stray. But a
+// longer sequence that contains the matched one, in its order, may use it: it would never match otherwise.
+func (m *Matcher) Observe(p packet.Packet, now time.Time) []Match {
+	if m.began.IsZero() {
+		m.began = now
+	}
+	g := m.groupOf(p.Dst)
+	t := try{at: now.Sub(m.began), from: p.SrcPort, to: Step{p.Proto, p.DstPort}, fits: m.kindsOf(p) & m.groups[g].kinds}
+	if t.fits == 0 || !p.Src.IsValid() {
+		m.stats.Ignored++
+		return nil
+	}
+	e := m.groups[g].ends[t.to]
+	place, ok := m.remember(keyOf(p.Src, g), t, e.first)
+	if !ok {
+		return nil
+	}
+	m.matches, m.picks = m.matches[:0], m.picks[:0]
+	for _, id := range e.last {
+		if port, ok := m.find(id, place); ok {
+			m.matches = append(m.matches, Match{Section: id, Src: p.Src.Unmap(), Port: port})
+		}
+	}
+	m.use()
+	m.stats.Matches += uint64(len(m.matches))
+	return m.matches
+}
+
+// groupOf gives the group of the sections that packets to dst are for.
+func (m *Matcher) groupOf(dst netip.Addr) int {
+	if len(m.targets) == 0 {
+		return 0
+	}
+	return m.targets[dst.Unmap()]
+}
+
+// kindsOf gives the kinds of packet that p is.
+func (m *Matcher) kindsOf(p packet.Packet) uint64 {
+	switch p.Proto {
+	case packet.TCP:
+		return m.fits[p.Flags]
+	case packet.UDP:
+		return udp
+	}
+	return 0
+}
+
+// remember puts a try into the table and gives its place there; or tells that it is no news. Kinds of packet in first
+// begin a sequence.
+func (m *Matcher) remember(k key, t try, first uint64) (place uint32, ok bool) {
+	n := m.table.find(k)
+	if n != 0 {
+		n = m.refresh(n, t.at)
+	}
+	switch {
+	case n != 0:
+		t.at = max(t.at, m.table.tries[m.table.sources[n].newest].at)
+		if t.fits &^= m.known(n, t); t.fits == 0 {
+			m.stats.Duplicates++
+			return 0, false
+		}
+		m.table.touch(n)
+	case t.fits&first == 0:
+		m.stats.Ignored++
+		return 0, false
+	default:
+		n = m.newSource(k, t.at)
+	}
+	if int(m.table.sources[n].count) >= m.most {
+		m.table.pop(n)
+	}
+	for !m.table.hasTry() {
+		m.evict(t.at)
+	}
+	m.number++
+	t.number = m.number
+	m.stats.Tries++
+	return m.table.push(n, t), true
+}
+
+// refresh forgets what of a source is too old, and gives 0 if that is all.
+func (m *Matcher) refresh(n uint32, at time.Duration) uint32 {
+	s := &m.table.sources[n]
+	for s.count > 0 && at-m.table.tries[s.oldest].at > m.keep {
+		m.table.pop(n)
+	}
+	if s.count > 0 {
+		return n
+	}
+	m.drop(n)
+	return 0
+}
+
+// known gives the kinds for which a packet with the ports of t is remembered.
+func (m *Matcher) known(n uint32, t try) (kinds uint64) {
+	if t.from == 0 {
+		return 0
+	}
+	for place := m.table.sources[n].newest; place != 0; {
+		old := &m.table.tries[place]
+		if old.from == t.from && old.to == t.to {
+			kinds |= old.fits
+		}
+		place = old.older
+	}
+	return kinds
+}
+
+// newSource makes a source. Of those that have nothing to remember it forgets two, so that they become fewer.
+func (m *Matcher) newSource(k key, at time.Duration) uint32 {
+	for range 2 {
+		if n := m.table.stillest(); n != 0 && m.isOld(n, at) {
+			m.drop(n)
+		}
+	}
+	if m.table.isFull() {
+		m.evict(at)
+	}
+	m.stats.Sources++
+	return m.table.add(k)
+}
+
+func (m *Matcher) isOld(n uint32, at time.Duration) bool {
+	return at-m.table.tries[m.table.sources[n].newest].at > m.keep
+}
+
+// evict forgets the source that stood still longest.
+func (m *Matcher) evict(at time.Duration) {
+	n := m.table.stillest()
+	if !m.isOld(n, at) {
+		m.stats.Evicted++
+	}
+	m.drop(n)
+}
+
+func (m *Matcher) drop(n uint32) {
+	m.stats.Sources--
+	m.table.drop(n)
+}
