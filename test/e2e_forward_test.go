@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -157,7 +158,7 @@ func TestKeysExample(t *testing.T) {
 		keys[name] = "the key of " + name
 		writeTemp(t, l.dir, "knockdaemon."+name+".key", keys[name]+"\n", 0o600)
 	}
-	if stdout, stderr, status := l.run(l.client("-make-pad", filepath.Join(l.dir, "knockdaemon.carol.pad"))); status != 0 {
+	if stdout, stderr, status := l.run(l.keyless("-make-pad", filepath.Join(l.dir, "knockdaemon.carol.pad"))); status != 0 {
 		t.Fatalf("knockclient -make-pad: status %d, %s%s", status, stdout, stderr)
 	}
 	pad, err := os.ReadFile(filepath.Join(l.dir, "knockdaemon.carol.pad"))
@@ -187,9 +188,14 @@ func TestKeysExample(t *testing.T) {
 // knockBy runs a knockclient without the gate's own key.
 func (l *lab) knockBy(args ...string) {
 	l.t.Helper()
-	cmd := l.laptop.command(filepath.Join(l.bin, "knockclient"), append(args, gateIP)...)
-	cmd.Env = append(os.Environ(), "HOME="+l.dir)
-	if stdout, stderr, status := l.run(cmd); status != 0 || stdout+stderr != "" {
+	if stdout, stderr, status := l.run(l.keyless(append(args, gateIP)...)); status != 0 || stdout+stderr != "" {
 		l.t.Fatalf("knockclient %q: status %d, stdout %q, stderr %q; want status 0 and silence", args, status, stdout, stderr)
 	}
+}
+
+// keyless makes a knockclient that is given no key but what args say.
+func (l *lab) keyless(args ...string) *exec.Cmd {
+	cmd := l.laptop.command(filepath.Join(l.bin, "knockclient"), args...)
+	cmd.Env = append(os.Environ(), "HOME="+l.dir)
+	return cmd
 }

@@ -20,9 +20,9 @@ var imports = map[string][]string{
 	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
 	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
 	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
-	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/ui"},
+	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/command":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
-	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sequence", "pkg/ui"},
+	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",

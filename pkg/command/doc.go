@@ -78,7 +78,7 @@ const (
 	StartFailed = "start failed" // it has not; its stop command runs all the same
 	Stopped     = "stopped"      // the stop command has ended well
 	StopFailed  = "stop failed"  // it has not; it is tried again
-	Left        = "left"         // it has failed too often, or Run has ended before it could run: then it is kept in the journal
+	Left        = "left"         // it has failed too often, or Run has ended before it could: then the journal keeps it
 	Refused     = "refused"      // the start command was not run: the journal cannot be written, or Run has ended
 )
 

@@ -56,7 +56,8 @@ func Parse(text string) (Command, error) {
 
 // needsShell tells whether a shell may make anything else of text than a program and its arguments.
 func needsShell(text string) bool {
-	return strings.ContainsAny(strings.ReplaceAll(text, placeholder, ""), special) || slices.Contains(builtins, words(text)[0])
+	return strings.ContainsAny(strings.ReplaceAll(text, placeholder, ""), special) ||
+		slices.Contains(builtins, words(text)[0])
 }
 
 // words splits text at its blanks.

@@ -413,26 +413,47 @@ func TestRefresh(t *testing.T) {
 
 // Memory is bounded, and whoever is held already is not refused.
 func TestFull(t *testing.T) {
-	bubble(t, Options{}, func(g *rig) {
-		g.start()
-		for n := range maxHeld {
-			check(t, g.Do(Job{Name: "door", Src: addr(n), Start: parse(t, "start 0"), Stop: parse(t, "stop 0"), Wait: time.Minute}))
+	t.Parallel()
+	r := New(Options{})
+	r.run = func(context.Context, Command, netip.Addr, time.Duration) (string, error) { return "", nil }
+	started, stopped := 0, 0
+	r.options.Report = func(e Event) {
+		r.update(func() {
+			switch e.Kind {
+			case Started:
+				started++
+			case Stopped:
+				stopped++
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	had := func(starts, stops int) func() bool {
+		return func() (is bool) {
+			r.update(func() { is = started == starts && stopped == stops })
+			return is
 		}
-		synctest.Wait()
-		j := Job{Name: "door", Src: addr(maxHeld), Start: parse(t, "x 0")}
-		if err := g.Do(j); !errors.Is(err, ErrFull) {
-			t.Errorf("Do = %v, want %v", err, ErrFull)
-		}
-		j.Src = addr(5)
-		check(t, g.Do(j))
-		g.sleep(2 * time.Minute)
-		j.Src = addr(maxHeld)
-		check(t, g.Do(j))
-		check(t, g.end())
-		if len(g.entries) > 0 || len(g.slots.ofSection) > 0 || g.slots.running+g.slots.start > 0 || len(g.queue) > 0 {
-			t.Errorf("%d entries, %v, %d queued are left", len(g.entries), g.slots, len(g.queue))
-		}
-	})
+	}
+	j := Job{Name: "door", Start: parse(t, "start"), Stop: parse(t, "stop"), Wait: time.Hour}
+	for n := range maxHeld {
+		j.Src = addr(n)
+		check(t, r.Do(j))
+	}
+	waitFor(t, "all start commands", had(maxHeld, 0))
+	j.Src = addr(maxHeld)
+	if err := r.Do(j); !errors.Is(err, ErrFull) {
+		t.Errorf("Do = %v, want %v", err, ErrFull)
+	}
+	j.Src = addr(5)
+	check(t, r.Do(j))
+	waitFor(t, "one of them again", had(maxHeld+1, 1))
+	cancel()
+	check(t, <-done)
+	if !had(maxHeld+1, maxHeld+1)() || len(r.entries) > 0 || len(r.slots.ofSection) > 0 || r.slots.running+r.slots.start > 0 || len(r.queue) > 0 {
+		t.Errorf("%d started, %d stopped; %d entries, %v, %d queued are left", started, stopped, len(r.entries), r.slots, len(r.queue))
+	}
 }
 
 // What hangs holds nobody else's: not other sections', and not the stop commands of its own.

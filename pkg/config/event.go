@@ -112,6 +112,9 @@ func (e *Event) finish(from origins) error {
 		c.Stop6 = c.Stop
 	}
 	leases := len(e.Open)+len(e.Forward) > 0 || e.Match.Digits != 0
+	if (leases || len(e.Close) > 0) && from["tcpflags"] == "" { // not a directive of knockd's, so its default is not either
+		e.Match.Flags = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}
+	}
 	switch twice := e.twice(from); {
 	case twice != nil:
 		return twice

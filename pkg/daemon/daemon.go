@@ -31,6 +31,7 @@ type Daemon struct {
 	alive    *notify.Manager
 	reads    *notify.Part // goes round with the reading of the log
 	works    *notify.Part // and with the work on the firewall
+	runs     *notify.Part // and with that on commands
 
 	hangups <-chan os.Signal
 	load    func() (*config.Daemon, error)
@@ -61,6 +62,7 @@ func newDaemon(log *logrus.Logger) *Daemon {
 	d := &Daemon{log: log, rewatch: func() {}, spared: make(map[string]*spared)}
 	d.alive = notify.New(func(msg string) { log.Warn(msg) })
 	d.reads, d.works = d.alive.Part("the reading of the log"), d.alive.Part("the work on the firewall")
+	d.runs = d.alive.Part("the work on commands")
 	return d
 }
 
@@ -82,11 +84,11 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 }
 
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
-	commands := command.Options{Limit: c.CommandLimit, Keep: c.OnStop == config.OnStopKeep, Report: d.reportCommand, Note: d.reportLeases}
+	commands := command.Options{Limit: c.CommandLimit, Keep: c.OnStop == config.OnStopKeep, Report: d.reportCommand, Note: d.reportNote, Beat: d.runs.Beat}
 	o := lease.Options{
 		Keep:    c.OnStop == config.OnStopKeep,
 		NoDrops: c.Chain == firewall.InputChain,
-		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
+		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportNote, Beat: d.works.Beat,
 	}
 	if !c.Test {
 		o.Journal = filepath.Join(c.StateDir, "leases")
@@ -126,6 +128,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	d.liftBans(c.Guessing)
 	d.reads.Beat()
 	d.works.Beat()
+	d.runs.Beat()
 	go d.alive.Run(ctx)
 	var reloads sync.WaitGroup
 	reloads.Go(func() { d.serveReloads(ctx) })

@@ -134,13 +134,14 @@ func TestDynamicIsReadBack(t *testing.T) {
 		digits   uint16
 		sequence string // in digits
 		refused  int
+		each     uint16 // so many ports further is the next one that is sent
 	}{
-		{"7000,8000,9000", 1040, "abc", 0},
-		{"1042,1044,1043", 1040, "243", 224},
-		{"1042", 1040, "2", 28647},
-		{"1041,1041", 1040, "11", 16452},
-		{"1040,1042", 1040, "02", 1899},
-		{"1042:udp,1043:udp", 1040, "ab", 0},
+		{"7000,8000,9000", 1040, "abc", 0, 1},
+		{"1042,1044,1043", 1040, "243", 224, 1},
+		{"1042", 1040, "2", 28647, 13},
+		{"1041,1041", 1040, "11", 16452, 13},
+		{"1040,1042", 1040, "02", 1899, 13},
+		{"1042:udp,1043:udp", 1040, "ab", 0, 13},
 	} {
 		t.Run(test.steps, func(t *testing.T) {
 			t.Parallel()
@@ -154,9 +155,9 @@ func TestDynamicIsReadBack(t *testing.T) {
 				}
 				if err != nil {
 					refused++
-					continue
+				} else if port%test.each == 0 {
+					y.ask(port, all)
 				}
-				y.ask(port, all)
 			}
 			if refused != test.refused {
 				t.Errorf("%d ports refused, want %d", refused, test.refused)
