@@ -80,6 +80,9 @@ func (p *pipeline) useUp(section int, e *event) string {
 		return "its sequence cannot be marked as used: " + err.Error()
 	}
 	p.sequences.Replace(section, e.once.Steps())
+	if p.moved != nil {
+		p.moved()
+	}
 	return ""
 }
 

@@ -26,6 +26,7 @@ type pipeline struct {
 
 	dry    bool // nothing is written down
 	decide func(decision)
+	moved  func() // other packets are wanted from now on; nil: nobody asks
 }
 
 // A decision is what a knock asked for, and why it is refused.

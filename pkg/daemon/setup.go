@@ -41,7 +41,7 @@ func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
 		return nil, err
 	}
 	if s.pipeline, err = newPipeline(c, d.act); err == nil {
-		s.pipeline.dry = c.Test
+		s.pipeline.dry, s.pipeline.moved = c.Test, d.moved
 	}
 	return s, err
 }

@@ -90,6 +90,13 @@ func (d *Daemon) packet(pkt packet.Packet) {
 	d.setup.take(pkt, now, &d.seen)
 }
 
+// moved has an interface let other packets through than before; d.mu is held.
+func (d *Daemon) moved() {
+	if d.setup.config.Source.Interface != "" {
+		d.rewatch()
+	}
+}
+
 // rewatches tells whether b needs packets from elsewhere, or others, than a.
 func rewatches(a, b *setup) bool {
 	return a.config.Source != b.config.Source ||
