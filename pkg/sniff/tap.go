@@ -72,6 +72,9 @@ func (t *tap) look() {
 		t.become(down, nil)
 		return
 	}
+	if t.state != up {
+		t.readAddrs() // it comes with its own
+	}
 	t.become(up, nil)
 }
 
