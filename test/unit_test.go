@@ -294,7 +294,11 @@ func (l *lab) notSomebodys() (names []string) {
 func TestUnitAloneDoesNotSuffice(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables")
-	for f, want := range map[feed]string{fromInterface: "CAP_NET_RAW", fromKmsg: "failed to read the kernel's log: open /dev/kmsg: operation not permitted"} {
+	for f, want := range map[feed]string{
+		fromInterface: "knockdaemon: error: failed to open a packet socket (it takes CAP_NET_RAW): address family not supported by protocol\n",
+		fromKmsg: "knockdaemon: error: failed to read the kernel's log: open /dev/kmsg: operation not permitted\n" +
+			"knockdaemon: hint: run as root, or with the capability CAP_SYSLOG (examples/knockdaemon-kmsg.conf)\n",
+	} {
 		t.Run(f.String(), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, firewallKind{iptables: "iptables-nft", feed: f})

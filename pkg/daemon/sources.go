@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sniff"
 	"github.com/portknock/knock/pkg/source"
+	"github.com/portknock/knock/pkg/ui"
 )
 
 // watch takes packets from the source that the configuration names until ctx ends, and from another one when a reload
@@ -25,10 +28,28 @@ func (d *Daemon) watch(ctx context.Context) error {
 		}
 		stop()
 		if err != nil {
-			return err
+			return d.hintAtSource(err)
 		}
 	}
 	return nil
+}
+
+// hintAtSource says what the reading of a source takes, if that is what lacks.
+func (d *Daemon) hintAtSource(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch from := d.setup.config.Source; {
+	case from.Interface != "":
+		return ui.Hint(err, "run as root, or with the capability CAP_NET_RAW (examples/knockdaemon-interface.conf)")
+	case from.NFLOG:
+		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN")
+	case from.Kmsg:
+		return ui.Hint(err, "run as root, or with the capability CAP_SYSLOG (examples/knockdaemon-kmsg.conf)")
+	}
+	return err
 }
 
 // open makes what takes packets from the source of s. Lines go to d.line, packets that come as such to d.packet.
