@@ -295,7 +295,8 @@ func TestUnitAloneDoesNotSuffice(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables")
 	for f, want := range map[feed]string{
-		fromInterface: "knockdaemon: error: failed to open a packet socket (it takes CAP_NET_RAW): address family not supported by protocol\n",
+		fromInterface: "knockdaemon: error: failed to open a packet socket (it takes CAP_NET_RAW): address family not supported by protocol\n" +
+			"knockdaemon: hint: run as root, or with the capability CAP_NET_RAW (examples/knockdaemon-interface.conf)\n",
 		fromKmsg: "knockdaemon: error: failed to read the kernel's log: open /dev/kmsg: operation not permitted\n" +
 			"knockdaemon: hint: run as root, or with the capability CAP_SYSLOG (examples/knockdaemon-kmsg.conf)\n",
 	} {
@@ -310,4 +311,26 @@ func TestUnitAloneDoesNotSuffice(t *testing.T) {
 			l.wantBefore(before)
 		})
 	}
+}
+
+// One that runs stays with what it has when a new configuration asks for more.
+func TestReloadWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables")
+	l := newLab(t, firewallKind{iptables: "iptables-nft", feed: fromNFLOG})
+	d := l.follow(l.confinedDaemon(readUnit(t, "knockdaemon.service")))
+	conf := filepath.Join(l.dir, "knockdaemon.conf")
+	for _, f := range []feed{fromInterface, fromKmsg} {
+		l.feed = f
+		if err := os.WriteFile(conf, []byte(l.daemonConf()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d.reload()
+		eventually(t, "the reload to be refused", func() bool { return d.said("configuration not reloaded: the old one stays in force") })
+		l.knock("-port", "22", "-time", "5")
+		d.next("rule opened")
+		l.knock("-port", "22", "-time", "255")
+		d.next("rule closed")
+	}
+	d.stop()
 }

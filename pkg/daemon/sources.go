@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/nflog"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sniff"
@@ -28,20 +31,29 @@ func (d *Daemon) watch(ctx context.Context) error {
 		}
 		stop()
 		if err != nil {
-			return d.hintAtSource(err)
+			return hintAtSource(d.config().Source, err)
 		}
 	}
 	return nil
 }
 
+// allowed tells why packets cannot be taken from a source, if it is for want of a right.
+func allowed(from config.Source) error {
+	switch {
+	case from.Interface != "":
+		return hintAtSource(from, sniff.Allowed())
+	case from.Kmsg:
+		return hintAtSource(from, source.NewKmsg(source.Options{}).Allowed())
+	}
+	return nil
+}
+
 // hintAtSource says what the reading of a source takes, if that is what lacks.
-func (d *Daemon) hintAtSource(err error) error {
-	if !errors.Is(err, fs.ErrPermission) {
+func hintAtSource(from config.Source, err error) error {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EAFNOSUPPORT) { // which the unit answers
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch from := d.setup.config.Source; {
+	switch {
 	case from.Interface != "":
 		return ui.Hint(err, "run as root, or with the capability CAP_NET_RAW (examples/knockdaemon-interface.conf)")
 	case from.NFLOG:
