@@ -233,3 +233,68 @@ func TestCheckOfNFTFirewall(t *testing.T) {
 		t.Log(stdout)
 	}
 }
+
+// Where the daemon does not read a log, nothing is said of one, and all that the other
+// feed needs is looked at.
+func TestCheckOfFeeds(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "setpriv:util-linux")
+	const unlogged = "problem: TCP 745..1000 is not %s, so no knock is seen\n  fix: iptables -I INPUT 4 -p tcp --syn --dport 745:1000 -j %s\n"
+	for f, tt := range map[feed]struct {
+		good    []string
+		mute    string // what is said when the rule for the feed is gone
+		without string // a capability
+		lacks   string
+	}{
+		fromInterface: {
+			[]string{"ok: the firewall drops TCP 745..1000\n", "ok: the interface \"eth0\" is up\n", "ok: packets may be taken from an interface here; "},
+			"", "net_raw", "problem: failed to open a packet socket (it takes CAP_NET_RAW): operation not permitted\n",
+		},
+		fromNFLOG: {
+			[]string{"ok: the firewall drops TCP 745..1000 and sends it to NFLOG group 5\n", "ok: nobody has NFLOG group 5\n"},
+			fmt.Sprintf(unlogged, "sent to NFLOG group 5", "NFLOG --nflog-group 5"), "", "",
+		},
+		fromKmsg: {
+			[]string{"ok: the firewall drops TCP 745..1000 and logs it with prefix \"DENY \"\n", "ok: the kernel's log can be read; ", "note: this is a network namespace "},
+			fmt.Sprintf(unlogged, "logged", "LOG --log-prefix \"DENY \""), "syslog", "problem: failed to read the kernel's log: open /dev/kmsg: operation not permitted\n",
+		},
+	} {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, firewallKind{feed: f})
+			l.gate.in("iptables", "-D", "INPUT", "2")
+			l.gate.in("iptables", "-I", "INPUT", "1", "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT")
+			l.gate.in("ip6tables", "-P", "INPUT", "DROP")
+			stdout, stderr, status := l.check()
+			if status != 0 || stderr != "" {
+				t.Errorf("status %d, stderr %q; want status 0 and nothing\n%s", status, stderr, stdout)
+			}
+			for _, want := range tt.good {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("not said: %s\n%s", want, stdout)
+				}
+			}
+			if strings.Contains(stdout, "knock.log") {
+				t.Errorf("a log is spoken of:\n%s", stdout)
+			}
+			if tt.without != "" {
+				l.wantLack(tt.without, tt.lacks)
+			}
+			if tt.mute != "" {
+				l.gate.in("iptables", "-D", "INPUT", "3")
+				l.gate.in("iptables", "-I", "INPUT", "3", "-p", "icmp", "-j", "DROP")
+				l.wantFault(fault{name: "no rule for the feed", want: tt.mute})
+			}
+		})
+	}
+}
+
+// wantLack runs -check without a capability.
+func (l *lab) wantLack(capability, want string) {
+	l.t.Helper()
+	args := l.daemonCommand("-check", "-quiet", "-output", "text", "-allow-ports", "22").Args[4:]
+	stdout, _, status := l.run(l.gate.command("setpriv", append([]string{"--bounding-set", "-" + capability}, args...)...))
+	if status != 1 || !strings.HasPrefix(stdout, want) || strings.Count(stdout, "problem: ") != 1 {
+		l.t.Errorf("without %s: status %d, %s", capability, status, stdout)
+	}
+}

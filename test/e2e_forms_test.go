@@ -9,6 +9,10 @@ import (
 // Both ends agree on every form that a knock can have.
 func TestForms(t *testing.T) {
 	t.Parallel()
+	eachFeed(t, testForms)
+}
+
+func testForms(t *testing.T, f feed) {
 	tests := map[string]struct {
 		low            int
 		syns           int
@@ -24,7 +28,7 @@ func TestForms(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, firewallKind{low: tt.low})
+			l := newLab(t, firewallKind{feed: f, low: tt.low})
 			l.echo(22)
 			d := l.daemon(tt.daemon...)
 			l.knock(append([]string{"-port", "22", "-time", "5"}, tt.client...)...)
@@ -59,7 +63,11 @@ func TestKnockForSomebodyElse(t *testing.T) {
 // With match-source it must be the one that knocks.
 func TestMatchSource(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, firewallKind{})
+	eachFeed(t, testMatchSource)
+}
+
+func testMatchSource(t *testing.T, f feed) {
+	l := newLab(t, firewallKind{feed: f})
 	l.echo(22)
 	d := l.daemon("-match-source")
 	l.knock("-port", "22", "-ip", strangerIP)
@@ -78,7 +86,11 @@ func TestMatchSource(t *testing.T) {
 // What may not be opened stays closed, and the daemon says why.
 func TestNotAllowed(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, firewallKind{})
+	eachFeed(t, testNotAllowed)
+}
+
+func testNotAllowed(t *testing.T, f feed) {
+	l := newLab(t, firewallKind{feed: f})
 	d := l.daemon("-allow-ports", "22,80-90", "-allow-ips", laptopIP+"/32", "-max-time", "60")
 	before := l.rules()
 	for _, tt := range []struct{ port, ip, time, reason string }{

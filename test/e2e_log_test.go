@@ -87,7 +87,11 @@ func (l *lab) copyTruncate(between func()) {
 // A client that waits long for each answer has its SYNs sent again by the kernel.
 func TestSYNsSentAgain(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, firewallKind{})
+	eachFeed(t, testSYNsSentAgain)
+}
+
+func testSYNsSentAgain(t *testing.T, f feed) {
+	l := newLab(t, firewallKind{feed: f})
 	d := l.daemon()
 	for i, port := range l.sequence("-port", "22", "-time", "5") {
 		patient := 50 * time.Millisecond

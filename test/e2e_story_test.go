@@ -29,7 +29,11 @@ func (l *lab) wantBefore(before string) {
 // at its end the daemon leaves nothing behind.
 func TestStory(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, firewallKind{})
+	eachFeed(t, testStory)
+}
+
+func testStory(t *testing.T, f feed) {
+	l := newLab(t, firewallKind{feed: f})
 	l.echo(22)
 	l.echo(23)
 	before := l.rules()

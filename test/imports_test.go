@@ -19,7 +19,7 @@ const module = "github.com/portknock/knock/"
 var imports = map[string][]string{
 	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
 	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
-	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
+	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sniff", "pkg/source", "pkg/ui"},
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/command":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
 	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},

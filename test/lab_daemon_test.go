@@ -36,18 +36,18 @@ func (l *lab) daemonConf() string {
 	if l.wrapper != "" {
 		iptables = l.wrapper
 	}
-	return fmt.Sprintf("log = %s\nlog-prefix = %q\nline-age = 86400\n"+
+	return fmt.Sprintf("%slog-prefix = %q\nline-age = 86400\n"+
 		"key-file = %s\niptables = %s\nstate-dir = %s\noutput = json\n",
-		l.log, l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state"))
+		l.feed.setting(l.log), l.prefix, l.keyFile, iptables, filepath.Join(l.dir, "state"))
 }
 
-// daemon starts one and waits until it follows the log.
+// daemon starts one and waits until it watches.
 func (l *lab) daemon(args ...string) *runningDaemon {
 	l.t.Helper()
 	return l.follow(l.daemonCommand(args...))
 }
 
-// follow starts the command of a daemon and waits until it follows the log.
+// follow starts the command of a daemon and waits until it watches.
 func (l *lab) follow(cmd *exec.Cmd) *runningDaemon {
 	l.t.Helper()
 	d := l.launch(cmd)

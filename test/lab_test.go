@@ -24,10 +24,12 @@ const (
 	strangerIP = "192.0.2.3"
 )
 
-// A lab is a gate with a firewall that logs knocks, a laptop that is joined to it
-// by a cable, and a logger that writes the kernel's lines to a file.
+// A lab is a gate with a firewall that feeds knocks to the daemon, a laptop that is
+// joined to it by a cable, and, if the feed is the log, a logger that writes the
+// kernel's lines to a file.
 type lab struct {
 	logger
+	feed
 	gate, laptop sandbox
 	rsyslogd     int // its process
 	iptables     string
@@ -41,6 +43,7 @@ type lab struct {
 // firewallKind says how the firewall of a gate is made. The zero firewallKind
 // drops and logs the classic ports.
 type firewallKind struct {
+	feed     feed
 	iptables string // the program, "iptables" if empty
 	low      int    // the first knock port, 745 if 0
 	noLog    bool   // something else logs
@@ -51,7 +54,7 @@ func newLab(t *testing.T, f firewallKind) *lab {
 	t.Helper()
 	needPrograms(t, "iptables:iptables", "ip:iproute2", "rsyslogd:rsyslog")
 	logNamespaces(t)
-	l := &lab{logger: newLogger(t, kmsg), iptables: f.iptables, bin: buildCommands(t)}
+	l := &lab{logger: newLogger(t, kmsg), feed: f.feed, iptables: f.iptables, bin: buildCommands(t)}
 	if l.iptables == "" {
 		l.iptables = "iptables"
 	}
@@ -65,9 +68,17 @@ func newLab(t *testing.T, f firewallKind) *lab {
 		eventually(t, "the cable", func() bool { return l.reach(from, 9) == refused })
 	}
 	l.closeFirewall(f)
-	writeTemp(t, l.dir, filepath.Base(l.log), "", 0o640)
-	l.rsyslogd = l.start()
+	if f.feed == fromLog {
+		l.startLog()
+	}
 	return l
+}
+
+// startLog has the kernel's lines written to the log from now on.
+func (l *lab) startLog() {
+	l.t.Helper()
+	writeTemp(l.t, l.dir, filepath.Base(l.log), "", 0o640)
+	l.rsyslogd = l.start()
 }
 
 // closeFirewall puts a firewall in force, in place of the one before.
@@ -85,8 +96,8 @@ func (l *lab) closeFirewall(f firewallKind) {
 		"-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",
 	}
 	ports := fmt.Sprintf("-A INPUT -p tcp --dport %d:%d ", f.low, f.low+255)
-	if !f.noLog {
-		rules = append(rules, ports+`-j LOG --log-prefix "`+l.prefix+`"`)
+	if target := f.feed.target(l.prefix); target != "" && !f.noLog {
+		rules = append(rules, ports+target)
 	}
 	rules = append(rules, ports+f.verdict, "COMMIT", "")
 	l.must(strings.Join(rules, "\n"), "ip", "netns", "exec", l.gate.name, l.iptables+"-restore")
@@ -271,17 +282,21 @@ func (l *lab) ends() map[string]time.Time {
 	return ends
 }
 
-// logged counts the packets that the firewall has logged, or would have.
+// knockRule finds the first rule for knock ports.
+var knockRule = regexp.MustCompile(`^\[\d+:\d+\] -A INPUT -p tcp -m tcp --dport \d+:\d+ `)
+
+// logged counts the packets to knock ports: those that the firewall has logged, or
+// would have.
 func (l *lab) logged() (packets int) {
 	l.t.Helper()
 	for line := range strings.Lines(l.gate.in(l.iptables+"-save", "-c")) {
-		if strings.Contains(line, " -j LOG ") {
+		if knockRule.MatchString(line) {
 			if _, err := fmt.Sscanf(line, "[%d:", &packets); err != nil {
 				l.t.Fatalf("no counter in %s", line)
 			}
 			return packets
 		}
 	}
-	l.t.Fatal("the firewall does not log")
+	l.t.Fatal("the firewall has no rule for knock ports")
 	return 0
 }

@@ -195,7 +195,7 @@ func unitFilters(t *testing.T, u unitFile, dir string) string {
 	}
 	var families []uint32
 	for _, name := range u.words("RestrictAddressFamilies") {
-		number, ok := map[string]uint32{"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_NETLINK": unix.AF_NETLINK}[name]
+		number, ok := map[string]uint32{"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_NETLINK": unix.AF_NETLINK, "AF_PACKET": unix.AF_PACKET}[name]
 		if !ok {
 			t.Fatalf("no number known of %s", name)
 		}

@@ -24,7 +24,8 @@ type machine struct {
 }
 
 // bootScript makes the files and starts systemd. Of this host's own services none
-// is started. Its arguments are a directory, a network namespace, a name, the
+// is started. With bpf systemd keeps devices and addresses away as the unit says. The
+// script's arguments are a directory, a network namespace, a name, the
 // directory to show as /root/knock, and the control groups to be in.
 const bootScript = `set -e
 dir=$1 net=$2 name=$3 project=$4
@@ -41,7 +42,7 @@ rm -rf "$dir"/root/etc/systemd/system/*.wants "$dir"/root/etc/systemd/system/kno
 : >"$dir/root/etc/machine-id"
 export UNIFIED_CGROUP_HIERARCHY=1
 exec systemd-nspawn --boot --directory="$dir/root" --machine="$name" --network-namespace-path="$net" \
-	--capability=CAP_NET_ADMIN,CAP_NET_RAW --bind-ro="$project:/root/knock" \
+	--capability=CAP_NET_ADMIN,CAP_NET_RAW,CAP_SYSLOG --system-call-filter=bpf --bind-ro="$project:/root/knock" \
 	--register=no --keep-unit --link-journal=no --console=pipe systemd.unit=basic.target
 `
 

@@ -65,7 +65,10 @@ func unit(t *testing.T, dir string, dropIns ...string) string {
 func TestSystemdUnit(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "systemd-analyze:systemd")
-	for name, dropIns := range map[string][]string{"nft": nil, "legacy": {"knockdaemon-legacy.conf"}} {
+	for name, dropIns := range map[string][]string{
+		"nft": nil, "legacy": {"knockdaemon-legacy.conf"}, "interface": {"knockdaemon-interface.conf"},
+		"kmsg": {"knockdaemon-kmsg.conf"}, "commands": {"knockdaemon-commands.conf"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := unit(t, t.TempDir(), dropIns...)
@@ -133,8 +136,10 @@ func (l *lab) handOver(u unitFile) string {
 		l.t.Fatal(err)
 	}
 	give(l.t, state, 0o700)
-	if err := os.Chown(l.log, 0, groupID(l.t, u.one(l.t, "SupplementaryGroups"))); err != nil {
-		l.t.Fatal(err)
+	if l.feed == fromLog {
+		if err := os.Chown(l.log, 0, groupID(l.t, u.one(l.t, "SupplementaryGroups"))); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 	return writeTemp(l.t, l.dir, "knockdaemon.conf", l.daemonConf(), 0o644)
 }
@@ -215,24 +220,29 @@ func wantStatus(t *testing.T, pid int, lines ...string) {
 	}
 }
 
-// With no more than the unit leaves it the daemon does all it has to, with both
-// variants of iptables.
+// With no more than the unit and a drop-in leave it the daemon does all it has to, with
+// both variants of iptables and each feed.
 func TestUnitSuffices(t *testing.T) {
 	t.Parallel()
 	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables", "iptables-legacy:iptables")
-	for variant, tt := range map[string]struct {
-		files        []string
-		capabilities string // CAP_NET_ADMIN is bit 12, CAP_NET_RAW bit 13
+	for name, tt := range map[string]struct {
+		iptables     string
+		feed         feed
+		dropIns      []string
+		capabilities string // CAP_NET_ADMIN is bit 12, CAP_NET_RAW bit 13, CAP_SYSLOG bit 34
 	}{
-		"iptables-nft":    {[]string{"knockdaemon.service"}, "0000000000001000"},
-		"iptables-legacy": {[]string{"knockdaemon.service", "knockdaemon-legacy.conf"}, "0000000000003000"},
+		"iptables-nft":    {"iptables-nft", fromLog, nil, "0000000000001000"},
+		"iptables-legacy": {"iptables-legacy", fromLog, []string{"knockdaemon-legacy.conf"}, "0000000000003000"},
+		"interface":       {"iptables-nft", fromInterface, []string{"knockdaemon-interface.conf"}, "0000000000003000"},
+		"nflog":           {"iptables-nft", fromNFLOG, nil, "0000000000001000"},
+		"kmsg":            {"iptables-nft", fromKmsg, []string{"knockdaemon-kmsg.conf"}, "0000000400001000"},
 	} {
-		t.Run(variant, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, firewallKind{iptables: variant})
+			l := newLab(t, firewallKind{iptables: tt.iptables, feed: tt.feed})
 			l.echo(22)
 			before := l.rules()
-			d := l.follow(l.confinedDaemon(readUnit(t, tt.files...)))
+			d := l.follow(l.confinedDaemon(readUnit(t, append([]string{"knockdaemon.service"}, tt.dropIns...)...)))
 			wantStatus(t, d.cmd.Process.Pid, fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", somebody),
 				"CapPrm:\t"+tt.capabilities, "CapEff:\t"+tt.capabilities, "CapBnd:\t"+tt.capabilities, "CapAmb:\t"+tt.capabilities,
 				"NoNewPrivs:\t1", "Seccomp:\t2", "Seccomp_filters:\t3")
@@ -277,4 +287,50 @@ func (l *lab) notSomebodys() (names []string) {
 		}
 	}
 	return names
+}
+
+// Without its drop-in a feed that needs one does not start, and says what it lacks:
+// the tests above would show nothing if it did.
+func TestUnitAloneDoesNotSuffice(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables")
+	for f, want := range map[feed]string{
+		fromInterface: "knockdaemon: error: failed to open a packet socket (it takes CAP_NET_RAW): address family not supported by protocol\n" +
+			"knockdaemon: hint: run as root, or with the capability CAP_NET_RAW (examples/knockdaemon-interface.conf)\n",
+		fromKmsg: "knockdaemon: error: failed to read the kernel's log: open /dev/kmsg: operation not permitted\n" +
+			"knockdaemon: hint: run as root, or with the capability CAP_SYSLOG (examples/knockdaemon-kmsg.conf)\n",
+	} {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, firewallKind{iptables: "iptables-nft", feed: f})
+			before := l.rules()
+			_, stderr, status := l.run(l.confinedDaemon(readUnit(t, "knockdaemon.service")))
+			if status != 1 || !strings.Contains(stderr, want) {
+				t.Errorf("status %d, stderr %q; want 1 and %q", status, stderr, want)
+			}
+			l.wantBefore(before)
+		})
+	}
+}
+
+// One that runs stays with what it has when a new configuration asks for more.
+func TestReloadWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	needPrograms(t, "setpriv:util-linux", "gcc:gcc", "systemd-analyze:systemd", "iptables-nft:iptables")
+	l := newLab(t, firewallKind{iptables: "iptables-nft", feed: fromNFLOG})
+	d := l.follow(l.confinedDaemon(readUnit(t, "knockdaemon.service")))
+	conf := filepath.Join(l.dir, "knockdaemon.conf")
+	for _, f := range []feed{fromInterface, fromKmsg} {
+		l.feed = f
+		if err := os.WriteFile(conf, []byte(l.daemonConf()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d.reload()
+		eventually(t, "the reload to be refused", func() bool { return d.said("configuration not reloaded: the old one stays in force") })
+		l.knock("-port", "22", "-time", "5")
+		d.next("rule opened")
+		l.knock("-port", "22", "-time", "255")
+		d.next("rule closed")
+	}
+	d.stop()
 }

@@ -1,8 +1,12 @@
 package check
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/packet"
 )
 
@@ -10,9 +14,12 @@ import (
 type site struct {
 	table   *table
 	world   world
-	program string // iptables
-	chain   string // the daemon's
-	portMin int
+	program string         // iptables
+	chain   string         // the daemon's
+	portMin int            // of sealed knocks
+	sealed  bool           // there are some
+	steps   []int          // the TCP ports of sequences, in their order
+	from    config.Source  // where the daemon learns of packets
 	lines   packet.Options // how the log is read
 	allowed []int          // the ports that knocks may open
 	others  []nftTable     // of nft's own, that look at the same packets
@@ -49,13 +56,13 @@ func (s *site) knocks() (findings []finding, loggers []*rule) {
 		all  issues
 		seen = map[*rule]bool{}
 	)
-	for port := s.portMin; port < s.portMin+256; port++ {
-		p := s.walk(port, "NEW")
-		for _, i := range s.knock(p) {
+	for _, k := range s.knockPorts() {
+		p := s.walk(k.port, "NEW")
+		for _, i := range s.knock(p, k) {
 			if i.level == problem && len(s.others) > 0 {
 				i.level, i.before = note, "perhaps "+i.before
 			}
-			all.add(port, i)
+			all.add(k.port, i)
 		}
 		for _, l := range p.logs {
 			if s.fits(l) == "" && !seen[l.rule] {
@@ -67,8 +74,51 @@ func (s *site) knocks() (findings []finding, loggers []*rule) {
 	return all.findings(), loggers
 }
 
-// knock says what is to be said of a knock's path.
-func (s *site) knock(p *path) []issue {
+// A knockPort is a port that a packet of some knock goes to.
+type knockPort struct {
+	port   int
+	match  string // all of its kind, as a rule names them
+	answer level  // of an answer there
+}
+
+// maxMultiport is how many ports a rule's multiport takes.
+const maxMultiport = 15
+
+// knockPorts gives those of sealed knocks, then those of sequences alone. As a sequence may be of ports that are in use,
+// as knockd's can, what answers there is no problem by itself.
+func (s *site) knockPorts() (all []knockPort) {
+	if s.sealed {
+		for port := s.portMin; port < s.portMin+256; port++ {
+			all = append(all, knockPort{port, fmt.Sprintf("--dport %d:%d", s.portMin, s.portMin+255), problem})
+		}
+	}
+	var words []string
+	var steps []int
+	for _, port := range s.steps {
+		if !s.sealed || port < s.portMin || port > s.portMin+255 {
+			steps, words = append(steps, port), append(words, strconv.Itoa(port))
+		}
+	}
+	match := "-m multiport --dports " + strings.Join(words, ",")
+	for i, port := range steps {
+		if len(words) == 1 || len(words) > maxMultiport {
+			match = "--dport " + words[i]
+		}
+		all = append(all, knockPort{port, match, note})
+	}
+	return all
+}
+
+// answered tells of an answer there.
+func (k knockPort) answered(how, fix string) issue {
+	if k.answer != problem {
+		fix = ""
+	}
+	return issue{k.answer, "TCP ", " " + how, fix}
+}
+
+// knock says what is to be said of the path of a packet to k.
+func (s *site) knock(p *path, k knockPort) []issue {
 	if p.lost {
 		return []issue{{note, "the rules are too many to follow: what becomes of TCP ", " cannot be told", ""}}
 	}
@@ -76,21 +126,21 @@ func (s *site) knock(p *path) []issue {
 	found := s.uncertain(p)
 	switch last.verdict {
 	case "ACCEPT":
-		found = append(found, issue{problem, "TCP ", " is let in by " + last.String() + ": what answers there tells strangers of this host",
-			"drop the knock ports before that (examples/firewall.sh does)"})
+		found = append(found, k.answered("is let in by "+last.String()+": what answers there tells strangers of this host",
+			"drop the knock ports before that (examples/firewall.sh does)"))
 	case "REJECT":
-		found = append(found, issue{problem, "TCP ", " is refused by " + last.String() + ": the answer tells strangers of this host",
-			"use DROP there in place of REJECT"})
+		found = append(found, k.answered("is refused by "+last.String()+": the answer tells strangers of this host",
+			"use DROP there in place of REJECT"))
 	}
-	logging, good := s.logging(p)
+	logging, good := s.logging(p, k)
 	_, passes := p.mayPass()
 	switch drops := last.verdict == "DROP" && !passes; {
 	case drops && good:
-		found = append(found, issue{fine, "the firewall drops TCP ", " and logs it" + s.withPrefix(), ""})
+		found = append(found, issue{fine, "the firewall drops TCP ", " and " + s.logs("it") + s.withPrefix(), ""})
 	case drops:
 		found = append(found, issue{fine, "the firewall drops TCP ", "", ""})
 	case good:
-		found = append(found, issue{fine, "the firewall logs TCP ", s.withPrefix(), ""})
+		found = append(found, issue{fine, "the firewall " + s.logs("TCP "), s.withPrefix(), ""})
 	}
 	return append(found, logging...)
 }
@@ -111,7 +161,7 @@ func (s *site) uncertain(p *path) (found []issue) {
 			if s.anyGood(p.logs[:e.logs]) {
 				continue
 			}
-			i.after = " is dropped by " + e.String() + " before it is logged"
+			i.after = " is dropped by " + e.String() + " before it is " + s.logged()
 		default:
 			i.after = " is taken by " + e.String() + ", and what becomes of it cannot be told"
 		}

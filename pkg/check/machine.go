@@ -11,6 +11,7 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
 )
 
 // A machine is the one this runs on.
@@ -36,17 +37,48 @@ func (m *machine) knockLength() int {
 	return longest
 }
 
-// allowed gives the ports that knocks may open; if that is any, the one that they are made for.
+// allowed gives the TCP ports that knocks may open, in their order; if sealed knocks may open any, the one of these that
+// they are made for.
 func (m *machine) allowed() (ports []int) {
 	for port := range 256 {
 		if slices.ContainsFunc(m.config.Keys, func(k config.Key) bool { return k.Allow.Ports.Contains(uint16(port)) }) {
 			ports = append(ports, port)
 		}
 	}
-	if len(ports) == 0 {
-		return []int{22}
+	if len(ports) == 0 && len(m.config.Keys) > 0 {
+		ports = []int{22}
 	}
-	return ports
+	for _, e := range m.config.Events {
+		for _, p := range e.Open {
+			if p.Proto == packet.TCP {
+				ports = append(ports, int(p.Port))
+			}
+		}
+		for _, r := range e.Dynamic {
+			ports = append(ports, int(r.Low), int(r.High)) // the others most likely fare alike
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// steps gives the TCP ports of sequences in whose place a SYN can come, in their order.
+func (m *machine) steps() (ports []int) {
+	for _, e := range m.config.Events {
+		if f := e.Match.Flags; f.Set&^packet.SYN != 0 || f.Clear&packet.SYN != 0 {
+			continue // what becomes of other packets is not looked at
+		}
+		for _, s := range e.Match.Steps {
+			if s.Proto == packet.TCP {
+				ports = append(ports, int(s.Port))
+			}
+		}
+		for digit := 0; e.Match.Digits != 0 && digit < 10; digit++ {
+			ports = append(ports, int(e.Match.Digits)+digit)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // firewall looks at the rules, and gives those that log knocks as the daemon needs it.
@@ -63,7 +95,10 @@ func (m *machine) firewall(ctx context.Context) []*rule {
 	s := &site{
 		table: parseTable(listing), world: m.world("/proc/net/route", defaultInterfaces, netip.Addr.Is4),
 		program: program, chain: m.config.Chain, portMin: m.portMin(), lines: m.config.Lines, allowed: m.allowed(),
-		others: filtering(nft, "ip"),
+		sealed: len(m.config.Keys) > 0, steps: m.steps(), from: m.config.Source, others: filtering(nft, "ip"),
+	}
+	if s.from.Kmsg {
+		s.lines.Head = packet.HeadDmesg
 	}
 	m.report.add(m.strangers(s)...)
 	legacy := !strings.Contains(version, "nf_tables")
@@ -111,7 +146,11 @@ func (m *machine) nft(ctx context.Context) []nftTable {
 func (m *machine) strangers(s *site) (findings []finding) {
 	for _, t := range s.others {
 		findings = append(findings, stranger(t))
-		if s.lines.Regexp == "" && t.logs(s.lines.Prefix) {
+		switch {
+		case s.from.Interface != "" || !s.suits(t):
+		case s.from.NFLOG:
+			findings = append(findings, okf("nft's own table %s sends to NFLOG group %d", t, s.from.Group))
+		case s.lines.Regexp == "":
 			findings = append(findings, okf("nft's own table %s logs %s", t, prefixText(s.lines.Prefix)))
 		}
 	}

@@ -1,6 +1,10 @@
 package check
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // An nftTable is a table of nft's that iptables does not show.
 type nftTable struct {
@@ -8,6 +12,7 @@ type nftTable struct {
 	name     string
 	input    bool     // it looks at what comes in
 	prefixes []string // that it logs with
+	groups   []uint16 // of NFLOG that it sends to
 }
 
 func (t nftTable) String() string { return t.family + " " + t.name }
@@ -54,8 +59,42 @@ func parseNFT(ruleset string) []nftTable {
 			prefix, _, _ := strings.Cut(after, `"`)
 			t.prefixes = append(t.prefixes, prefix)
 		}
+		t.groups = append(t.groups, nftGroups(strings.Fields(unquoted(line)))...)
 	}
 	return tables
+}
+
+// unquoted is a line without the texts in it.
+func unquoted(line string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 0 {
+			b.WriteString(part)
+		}
+	}
+	return b.String()
+}
+
+// nftGroups gives the group of a rule that logs to one: log prefix "x" group 5.
+func nftGroups(words []string) (groups []uint16) {
+	words, ok := after(words, "log")
+	if !ok {
+		return nil
+	}
+	words, ok = after(words, "group")
+	if !ok || len(words) == 0 {
+		return nil
+	}
+	if group, err := strconv.ParseUint(words[0], 10, 16); err == nil {
+		groups = append(groups, uint16(group))
+	}
+	return groups
+}
+
+// after gives the words behind the first that is word.
+func after(words []string, word string) ([]string, bool) {
+	i := slices.Index(words, word)
+	return words[i+1:], i >= 0
 }
 
 // isIPTables tells whether t has the name of one that iptables makes.

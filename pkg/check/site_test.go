@@ -9,13 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/packet"
 )
 
 // siteOf is a host with the classic knock ports, one of whose ports knocks may open.
 func siteOf(listing string) *site {
 	return &site{
-		table: parseTable(listing), world: outside, program: "iptables", chain: "KNOCK", portMin: 745,
+		table: parseTable(listing), world: outside, program: "iptables", chain: "KNOCK", portMin: 745, sealed: true,
 		lines: packet.Options{Prefix: "DENY ", Head: packet.HeadSyslog}, allowed: []int{22},
 	}
 }
@@ -57,10 +58,11 @@ func TestRuleSets(t *testing.T) {
 func TestSite(t *testing.T) {
 	t.Parallel()
 	const (
-		start  = "-P INPUT DROP -c 0 0\n"
-		logged = `-A INPUT -p tcp -m tcp --dport 745:1000 -c 8 480 -j LOG --log-prefix "DENY "` + "\n"
-		nflog  = `-A INPUT -p tcp -m tcp --dport 745:1000 -c 8 480 -j NFLOG --nflog-prefix "DENY " --nflog-group 1` + "\n"
-		opened = "-A INPUT -p tcp -m tcp --dport 22 -c 0 0 -j ACCEPT\n"
+		start   = "-P INPUT DROP -c 0 0\n"
+		logged  = `-A INPUT -p tcp -m tcp --dport 745:1000 -c 8 480 -j LOG --log-prefix "DENY "` + "\n"
+		nflog   = `-A INPUT -p tcp -m tcp --dport 745:1000 -c 8 480 -j NFLOG --nflog-prefix "DENY " --nflog-group 1` + "\n"
+		grouped = `-A INPUT -p tcp -m tcp --dport 745:1000 -c 8 480 -j NFLOG --nflog-group 5` + "\n"
+		opened  = "-A INPUT -p tcp -m tcp --dport 22 -c 0 0 -j ACCEPT\n"
 	)
 	knocks := func(s *site) []finding {
 		findings, _ := s.knocks()
@@ -100,6 +102,52 @@ problem: TCP 1001..1155 is not logged, so no knock is seen
 		"ulogd, and the kernel logs": {start + logged, func(s *site) { s.lines.Head = packet.HeadUlogd }, knocks, `ok: the firewall drops TCP 745..1000
 problem: TCP 745..1000 is logged by the kernel, and not for ulogd, by INPUT rule 1 (-p tcp -m tcp --dport 745:1000 -j LOG --log-prefix "DENY ")
   fix: use the target NFLOG, or set log-head = syslog
+`},
+		"group": {start + grouped, func(s *site) { s.from = config.Source{NFLOG: true, Group: 5} }, knocks, "ok: the firewall drops TCP 745..1000 and sends it to NFLOG group 5\n"},
+		"group 0 is not listed": {start + strings.Replace(grouped, " --nflog-group 5", "", 1), func(s *site) { s.from = config.Source{NFLOG: true} }, knocks,
+			"ok: the firewall drops TCP 745..1000 and sends it to NFLOG group 0\n"},
+		"another group": {start + nflog, func(s *site) { s.from = config.Source{NFLOG: true, Group: 5} }, knocks, `ok: the firewall drops TCP 745..1000
+problem: TCP 745..1000 is logged for NFLOG group 1, and nflog is 5, by INPUT rule 1 (-p tcp -m tcp --dport 745:1000 -j NFLOG --nflog-prefix "DENY " --nflog-group 1)
+  fix: use the target NFLOG --nflog-group 5 there
+`},
+		"group, and the kernel logs": {start + logged, func(s *site) { s.from = config.Source{NFLOG: true, Group: 5} }, knocks, `ok: the firewall drops TCP 745..1000
+problem: TCP 745..1000 is logged by the kernel or for ulogd, and not sent to NFLOG group 5, by INPUT rule 1 (-p tcp -m tcp --dport 745:1000 -j LOG --log-prefix "DENY ")
+  fix: use the target NFLOG --nflog-group 5 there
+`},
+		"group, cut too short": {start + strings.Replace(grouped, "--nflog-group 5", "--nflog-group 5 --nflog-size 20", 1),
+			func(s *site) { s.from = config.Source{NFLOG: true, Group: 5} }, knocks, `ok: the firewall drops TCP 745..1000
+problem: TCP 745..1000 is logged with 20 bytes of each packet, and a knock takes 40, by INPUT rule 1 (-p tcp -m tcp --dport 745:1000 -j NFLOG --nflog-group 5 --nflog-size 20)
+  fix: use the target NFLOG --nflog-group 5 there
+`},
+		"group, and nothing is sent": {start, func(s *site) { s.from = config.Source{NFLOG: true, Group: 5} }, knocks, `ok: the firewall drops TCP 745..1000
+problem: TCP 745..1000 is not sent to NFLOG group 5, so no knock is seen
+  fix: iptables -A INPUT -p tcp --syn --dport 745:1000 -j NFLOG --nflog-group 5
+`},
+		"group, and a table of nft's sends": {start, func(s *site) {
+			s.from = config.Source{NFLOG: true, Group: 5}
+			s.others = []nftTable{{family: "inet", name: "x", input: true, groups: []uint16{4, 5}}}
+		}, knocks, "ok: the firewall drops TCP 745..1000\n"},
+		"kmsg, and it goes to ulogd": {start + nflog, func(s *site) { s.from, s.lines.Head = config.Source{Kmsg: true}, packet.HeadDmesg }, knocks, `ok: the firewall drops TCP 745..1000
+problem: TCP 745..1000 is logged for ulogd to write, by INPUT rule 1 (-p tcp -m tcp --dport 745:1000 -j NFLOG --nflog-prefix "DENY " --nflog-group 1)
+  fix: use the target LOG, or set nflog to the group in place of kmsg
+`},
+		"interface": {start, func(s *site) { s.from.Interface = "eth0" }, knocks, "ok: the firewall drops TCP 745..1000\n"},
+		"interface, and what answers": {"-P INPUT ACCEPT\n", func(s *site) { s.from.Interface = "eth0" }, knocks, `problem: TCP 745..1000 is let in by the policy of INPUT: what answers there tells strangers of this host
+  fix: drop the knock ports before that (examples/firewall.sh does)
+`},
+		"interface, and a limit drops": {start + "-A INPUT -p tcp -m limit --limit 5/sec -j DROP\n", func(s *site) { s.from.Interface = "eth0" }, knocks,
+			"ok: the firewall drops TCP 745..1000\n"},
+		"sequences alone": {start + opened, func(s *site) { s.sealed, s.steps = false, []int{22, 7000, 8000} }, knocks, `note: TCP 22 is let in by INPUT rule 1 (-p tcp -m tcp --dport 22 -j ACCEPT): what answers there tells strangers of this host
+problem: TCP 22 is not logged, so no knock is seen
+  fix: iptables -I INPUT 1 -p tcp --syn -m multiport --dports 22,7000,8000 -j LOG --log-prefix "DENY "
+ok: the firewall drops TCP 7000, 8000
+problem: TCP 7000, 8000 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p tcp --syn -m multiport --dports 22,7000,8000 -j LOG --log-prefix "DENY "
+`},
+		"sequences beside keys": {start + logged, func(s *site) { s.steps = []int{800, 7000} }, knocks, `ok: the firewall drops TCP 745..1000 and logs it with prefix "DENY "
+ok: the firewall drops TCP 7000
+problem: TCP 7000 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p tcp --syn --dport 7000 -j LOG --log-prefix "DENY "
 `},
 		"straight in INPUT": {start, func(s *site) { s.chain = input }, (*site).jump, "ok: knockdaemon puts its rules at the top of INPUT\n"},
 		"our rule straight in INPUT": {

@@ -38,17 +38,20 @@ func (d *Daemon) reload() {
 	} else {
 		d.log.Info("configuration reloaded")
 	}
-	d.alive.Ready("watching " + d.source())
+	d.alive.Ready("watching " + d.config().Source.String())
 }
 
-// source names what is watched.
-func (d *Daemon) source() string {
+// config is the configuration in force.
+func (d *Daemon) config() *config.Daemon {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.setup.config.Source.String()
+	return d.setup.config
 }
 
 func (d *Daemon) exchange(c *config.Daemon) error {
+	if err := allowed(c.Source); err != nil {
+		return err
+	}
 	next, err := d.newSetup(c)
 	if err != nil {
 		return err

@@ -2,15 +2,20 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
+	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/nflog"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sniff"
 	"github.com/portknock/knock/pkg/source"
+	"github.com/portknock/knock/pkg/ui"
 )
 
 // watch takes packets from the source that the configuration names until ctx ends, and from another one when a reload
@@ -27,10 +32,37 @@ func (d *Daemon) watch(ctx context.Context) error {
 		}
 		stop()
 		if err != nil {
-			return err
+			return hintAtSource(d.config().Source, err)
 		}
 	}
 	return nil
+}
+
+// allowed tells why packets cannot be taken from a source, if it is for want of a right.
+func allowed(from config.Source) error {
+	switch {
+	case from.Interface != "":
+		return hintAtSource(from, sniff.Allowed())
+	case from.Kmsg:
+		return hintAtSource(from, source.NewKmsg(source.Options{}).Allowed())
+	}
+	return nil
+}
+
+// hintAtSource says what the reading of a source takes, if that is what lacks.
+func hintAtSource(from config.Source, err error) error {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EAFNOSUPPORT) { // which the unit answers
+		return err
+	}
+	switch {
+	case from.Interface != "":
+		return ui.Hint(err, "run as root, or with the capability CAP_NET_RAW (examples/knockdaemon-interface.conf)")
+	case from.NFLOG:
+		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN")
+	case from.Kmsg:
+		return ui.Hint(err, "run as root, or with the capability CAP_SYSLOG (examples/knockdaemon-kmsg.conf)")
+	}
+	return err
 }
 
 // open makes what takes packets from the source of s. Lines go to d.line, packets that come as such to d.packet.

@@ -104,7 +104,7 @@ func (s *Sniffer) SetWants(wants []Want) error {
 // it receives between its return and the next look is not seen. The only errors are those of the start: without
 // CAP_NET_RAW it is one that wraps fs.ErrPermission.
 func (s *Sniffer) Run(ctx context.Context, handle func(packet.Packet)) error {
-	if err := mayOpen(); err != nil {
+	if err := Allowed(); err != nil {
 		return err
 	}
 	w, err := newWaker(ctx)

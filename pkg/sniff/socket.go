@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayOpen tells why no packet socket can be opened, if so: the interface may not be there to try with.
-func mayOpen() error {
+// Allowed gives nil if this process may open packet sockets, and else why it may not: the interface need not be there to
+// try with. The error wraps fs.ErrPermission without CAP_NET_RAW.
+func Allowed() error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("failed to open a packet socket (it takes CAP_NET_RAW): %w", err)

@@ -41,16 +41,34 @@ func NewKmsg(o Options) *Kmsg { return &Kmsg{path: "/dev/kmsg", o: o.whole()} }
 // only CAP_SYSLOG may (the sysctl kernel.dmesg_restrict), and fs.ErrNotExist
 // where there is none, as in many containers.
 func (k *Kmsg) Run(ctx context.Context, handle func(line []byte)) error {
-	f, err := os.OpenFile(k.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		defer f.Close()
-		_, err = f.Seek(0, io.SeekEnd)
-	}
+	f, err := k.open()
 	if err != nil {
-		return fmt.Errorf("failed to read the kernel's log: %w", err)
+		return err
 	}
+	defer f.Close()
 	k.o.Started()
 	return k.follow(ctx, f, handle)
+}
+
+// Allowed gives nil if this process may read the kernel's log, and else Run's error.
+func (k *Kmsg) Allowed() error {
+	f, err := k.open()
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// open opens the log at its end.
+func (k *Kmsg) open() (*os.File, error) {
+	f, err := os.OpenFile(k.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		if _, err = f.Seek(0, io.SeekEnd); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	return nil, fmt.Errorf("failed to read the kernel's log: %w", err)
 }
 
 // follow reads f, which gives one record with each read.
