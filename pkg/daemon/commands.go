@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/sirupsen/logrus"
@@ -16,6 +17,14 @@ func (e *event) job(src netip.Addr) (j command.Job, ok bool) {
 		j.Start, j.Stop = c.Start6, c.Stop6
 	}
 	return j, !j.Start.IsZero() || !j.Stop.IsZero()
+}
+
+// saysOf tells what a job does, in words: "run /bin/a 192.0.2.1, after 10s /bin/b".
+func saysOf(j command.Job) string {
+	if j.Stop.IsZero() {
+		return "run " + j.Start.For(j.Src)
+	}
+	return fmt.Sprintf("run %s, after %s %s", j.Start.For(j.Src), j.Wait, j.Stop.For(j.Src))
 }
 
 // run has commands run, or says that they would be.

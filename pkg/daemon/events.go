@@ -130,8 +130,8 @@ func protoOf(p config.PortProto) firewall.Proto {
 	return firewall.TCP
 }
 
-// says tells what a knock does, in words: "close 80/tcp, open 22/tcp for 15 min, run a command".
-func (e *event) says(port uint16) string {
+// says tells what a knock of src does, in words: "close 80/tcp, open 22/tcp for 15 min, run /bin/true".
+func (e *event) says(src netip.Addr, port uint16) string {
 	var parts []string
 	for _, p := range e.Close {
 		parts = append(parts, "close "+nameOf(p))
@@ -149,8 +149,8 @@ func (e *event) says(port uint16) string {
 	for _, f := range e.Forward {
 		parts = append(parts, fmt.Sprintf("forward %s to %s%s", nameOf(f.Port), f.To, limit))
 	}
-	if e.Commands.Any() {
-		parts = append(parts, "run a command")
+	if job, ok := e.job(src); ok {
+		parts = append(parts, saysOf(job))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -44,7 +44,7 @@ type decision struct {
 // String says what is asked for: "open 192.0.2.1 port 22 for 15 min".
 func (d decision) String() string {
 	if d.event != nil {
-		return d.event.says(d.port)
+		return d.event.says(d.src, d.port)
 	}
 	if to, ok := d.forward(); ok {
 		return fmt.Sprintf("%s, forwarded to %s", d.payload, to)
