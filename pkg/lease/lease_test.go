@@ -192,15 +192,15 @@ func TestBans(t *testing.T) {
 		synctest.Wait()
 		h.rules("chain\ndrop 192.0.2.2 until 60\n")
 		ignored := func() []bool { return []bool{h.Ignored(ip1), h.Ignored(ip2)} }
-		if got := ignored(); !slices.Equal(got, []bool{true, false}) {
-			t.Errorf("ignored: got %v, want the first alone", got)
+		if got := ignored(); !slices.Equal(got, []bool{true, true}) {
+			t.Errorf("ignored: got %v, want both", got)
 		}
 		h.at(1)
 		h.kill()
 		h.start()
 		h.rules("chain\ndrop 192.0.2.2 until 60\n")
-		if got := ignored(); !slices.Equal(got, []bool{true, false}) {
-			t.Errorf("ignored after a restart: got %v, want the first alone", got)
+		if got := ignored(); !slices.Equal(got, []bool{true, true}) {
+			t.Errorf("ignored after a restart: got %v, want both", got)
 		}
 		h.leases("drop 192.0.2.1 60s", "drop 192.0.2.2 60s")
 		h.at(60)
@@ -253,15 +253,17 @@ func TestNoDrops(t *testing.T) {
 	})
 }
 
-// A ban that is asked for again in another way is in force in that way alone.
+// A ban that is asked for again in another way is in force in that way, and ignored either way: what the firewall drops
+// may be seen before.
 func TestBanInAnotherWay(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.must(h.Ban(ip1, time.Minute, false))
 		h.at(1)
 		h.must(h.Ban(ip1, time.Minute, true))
 		h.at(2)
-		if h.Ignored(ip1) {
-			t.Error("the firewall drops it, and it is ignored too")
+		h.rules("chain\ndrop 192.0.2.1 until 61\n")
+		if !h.Ignored(ip1) {
+			t.Error("the firewall drops it, and it is not ignored")
 		}
 		h.at(3)
 		h.must(h.Ban(ip1, time.Minute, false))
@@ -272,5 +274,31 @@ func TestBanInAnotherWay(t *testing.T) {
 		}
 		h.at(64)
 		h.leases()
+	})
+}
+
+// A port of an address is open, or leads somewhere, or is closed: never two of these.
+func TestOneUseOfAPort(t *testing.T) {
+	inHouse(t, func(h *house) {
+		r := port22(ip1)
+		forward := func(to string) firewall.Rule {
+			return firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward, To: netip.MustParseAddrPort(to)}
+		}
+		udp := firewall.Rule{Src: ip1, Port: 22, Proto: firewall.UDP}
+		h.must(h.Open(udp, 0))
+		h.must(h.Open(forward("10.0.0.5:22"), 0))
+		h.at(1)
+		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.5:22\naccept 192.0.2.1 22/udp\n")
+		h.must(h.Open(forward("10.0.0.6:22"), time.Minute))
+		h.at(2)
+		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.6:22 until 61\naccept 192.0.2.1 22/udp\n")
+		h.must(h.Close(r)) // whatever it leads to
+		h.at(3)
+		h.rules("chain\nforward chain\naccept 192.0.2.1 22/udp\n")
+		h.must(h.Open(forward("10.0.0.6:22"), 0))
+		h.must(h.Open(r, 0)) // before the other has begun
+		h.at(4)
+		h.rules("chain\nforward chain\naccept 192.0.2.1 22/tcp\naccept 192.0.2.1 22/udp\n")
+		h.leases("192.0.2.1 22/tcp", "192.0.2.1 22/udp")
 	})
 }

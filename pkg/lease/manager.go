@@ -93,8 +93,10 @@ func New(b firewall.Backend, o Options) *Manager {
 }
 
 // Open asks for what r accepts or forwards to be let in for d, or without limit if
-// d is 0. What is open gets the new end. It never waits: Report tells how it went.
-// The error wraps ErrStopped or ErrFull, or says what is wrong with r.
+// d is 0. What is open gets the new end; what else was done with the same port for
+// the same address, forwarding it elsewhere, say, is closed. It never waits: Report
+// tells how it went. The error wraps ErrStopped or ErrFull, or says what is wrong
+// with r.
 func (m *Manager) Open(r firewall.Rule, d time.Duration) error {
 	if r.Action == firewall.Drop {
 		return fmt.Errorf("rule %q opens nothing", r)
@@ -102,7 +104,8 @@ func (m *Manager) Open(r firewall.Rule, d time.Duration) error {
 	return m.ask(r, request{open: true}, d)
 }
 
-// Close asks for what was opened to be closed, as Open does. Without a lease the
+// Close asks for what was opened to be closed, as Open does, whatever is done with
+// the port: it need not be known where it is forwarded to. Without a lease the
 // firewall is asked all the same.
 func (m *Manager) Close(r firewall.Rule) error {
 	if r.Action == firewall.Drop {
@@ -142,7 +145,8 @@ func (m *Manager) Unban(is func(netip.Addr) bool) error {
 	return nil
 }
 
-// Ignored tells whether src is banned without the firewall knowing.
+// Ignored tells whether src is banned. What the firewall drops may be seen before it
+// is dropped.
 func (m *Manager) Ignored(src netip.Addr) bool {
 	ignored := m.ignored.Load()
 	return ignored != nil && (*ignored)[src]
@@ -171,12 +175,32 @@ func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
 	case isNew && r.Action == firewall.Drop && m.countBans() >= MaxBans:
 		return fmt.Errorf("%w: %d are bans", ErrFull, MaxBans)
 	}
+	if r.Action != firewall.Drop {
+		m.closeOthers(r)
+	}
 	m.requests[r] = q
 	select {
 	case m.wake <- struct{}{}:
 	default: // it is to wake up already
 	}
 	return nil
+}
+
+// closeOthers asks for what else is done with the port of r to end; m.mu is held.
+func (m *Manager) closeOthers(r firewall.Rule) {
+	other := func(o firewall.Rule) bool {
+		return o.Action != firewall.Drop && o != r && o.Src == r.Src && o.Port == r.Port && o.Proto == r.Proto
+	}
+	for o := range m.requests {
+		if other(o) {
+			m.requests[o] = request{}
+		}
+	}
+	for o, e := range m.entries {
+		if other(o) && e.open {
+			m.requests[o] = request{}
+		}
+	}
 }
 
 // countBans counts those that are held or asked for; m.mu is held.

@@ -223,7 +223,7 @@ func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 func (m *Manager) publishIgnored() {
 	ignored := make(map[netip.Addr]bool)
 	for r, e := range m.entries {
-		if e.silent && e.open {
+		if r.Action == firewall.Drop && e.open {
 			ignored[r.Src] = true
 		}
 	}

@@ -13,7 +13,7 @@ func TestComesAndGoes(t *testing.T) {
 	t.Parallel()
 	laptop, gate := newSpace(t), newSpace(t)
 	r := gate.sniff(Options{Interface: "eth0"}, nil)
-	reports := []string{"interface is not there"}
+	reports := []string{"interface is not there: no such device"}
 	r.wantReports(reports...)
 
 	p := docs.packet(false, packet.UDP, 7000, 0)
@@ -38,19 +38,19 @@ func TestComesAndGoes(t *testing.T) {
 	step("interface is sniffed now", func() { plug(laptop, gate) })
 	knock()
 	for range 2 {
-		step("interface is not there", func() { gate.ip("link del eth0") })
+		step("interface is not there: no such device", func() { gate.ip("link del eth0") })
 		r.look() // it is told once
 		step("interface is sniffed now", func() { plug(laptop, gate) })
 		knock()
 	}
-	step("interface is down", func() { gate.ip("link set eth0 down") })
+	step("interface is down: network is down", func() { gate.ip("link set eth0 down") })
 	r.look()
 	step("interface is sniffed now", func() {
 		gate.ip("link set eth0 up\naddr add 2001:db8::1/64 dev eth0 nodad") // it went with the link
 	})
 	knock()
-	step("interface is not there", func() { gate.ip("link set eth0 down\nlink set eth0 name eth1") })
-	step("interface is down", func() { gate.ip("link set eth1 name eth0") })
+	step("interface is not there: no such device", func() { gate.ip("link set eth0 down\nlink set eth0 name eth1") })
+	step("interface is down: network is down", func() { gate.ip("link set eth1 name eth0") })
 	step("interface is sniffed now", func() { gate.ip("link set eth0 up\naddr add 2001:db8::1/64 dev eth0 nodad") })
 	knock()
 	r.look()

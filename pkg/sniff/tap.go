@@ -101,9 +101,9 @@ func (t *tap) become(s state, err error) {
 	t.state = s
 	switch {
 	case s == missing:
-		t.report("interface is not there", nil)
+		t.report("interface is not there", unix.ENODEV)
 	case s == down:
-		t.report("interface is down", nil)
+		t.report("interface is down", unix.ENETDOWN)
 	case s == failing:
 		t.report("interface cannot be sniffed", err)
 	case was != unknown:
