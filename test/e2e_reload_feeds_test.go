@@ -25,9 +25,7 @@ func TestReloadOfFeed(t *testing.T) {
 	for _, f := range []feed{fromInterface, fromNFLOG, fromKmsg, fromLog, fromNFLOG, fromInterface} {
 		l.feed = f
 		write("")
-		d.reload()
-		d.next("configuration reloaded")
-		if got, want := d.next("watching")["source"], watchedAs(f, l.log); got != want {
+		if got, want := d.reloadToWatch(), watchedAs(f, l.log); got != want {
 			t.Errorf("it watches %q, want %q", got, want)
 		}
 		l.knock("-port", "22", "-time", "5")
@@ -39,18 +37,14 @@ func TestReloadOfFeed(t *testing.T) {
 	const section = "[web]\nsequence = 7000,8000,9000\ntcpflags = syn\nopen = 80/tcp\ntime = 5\n"
 	l.tap(laptopIP, 7000, 8000, 9000)
 	write(section)
-	d.reload()
-	d.next("configuration reloaded")
-	d.next("watching")
+	d.reloadToWatch()
 	l.tap(laptopIP, 7000, 8000, 9000)
 	d.next("rule opened")
 	l.wantRules(laptopIP+" 80", laptopIP+" 22")
 
 	// And other ports again when the sequence changes.
 	write("[web]\nsequence = 7001,8001,9000\ntcpflags = syn\nclose = 80/tcp\n")
-	d.reload()
-	d.next("configuration reloaded")
-	d.next("watching")
+	d.reloadToWatch()
 	l.tap(laptopIP, 7001, 8001, 9000)
 	d.next("rule closed")
 	l.wantRules(laptopIP + " 22")
@@ -63,6 +57,29 @@ func TestReloadOfFeed(t *testing.T) {
 	l.knock("-port", "22", "-time", "255")
 	d.next("rule closed")
 	d.stop()
+}
+
+// reloadToWatch has the configuration read again, and gives the source that the daemon
+// watches then. It says that, and that it has reloaded, in either order.
+func (d *runningDaemon) reloadToWatch() (source any) {
+	d.t.Helper()
+	d.reload()
+	reloaded := false
+	eventually(d.t, "knockdaemon to watch something else", func() bool {
+		for _, e := range d.events()[d.read:] {
+			d.read++
+			switch e["msg"] {
+			case "configuration reloaded":
+				reloaded = true
+			case "watching":
+				source = e["source"]
+			default:
+				d.t.Errorf("while it reloads knockdaemon says %v", e)
+			}
+		}
+		return reloaded && source != nil
+	})
+	return source
 }
 
 // watchedAs is how the daemon names a feed.
