@@ -18,7 +18,7 @@ func main() {
 	command := ui.Command{
 		Name:     program,
 		Summary:  "knock at a host to have a port opened",
-		Synopsis: "-port PORT -key-file FILE [flags] HOST",
+		Synopsis: "-port PORT -key-file FILE [flags] HOST\n       " + program + " [flags] HOST PORT[:udp] ...",
 		Flags:    config.FlagsOf(config.ClientSettings()),
 		Do:       send,
 		Stdout:   os.Stdout,

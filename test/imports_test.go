@@ -20,10 +20,9 @@ var imports = map[string][]string{
 	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
 	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
 	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sniff", "pkg/source", "pkg/ui"},
-	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/ui"},
+	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/command":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
-	"pkg/pad":      nil,
-	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sequence", "pkg/ui"},
+	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
@@ -39,6 +38,7 @@ var imports = map[string][]string{
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/onetime":  {"pkg/sequence"},
 	"pkg/packet":   nil,
+	"pkg/pad":      {"golang.org/x/sys/unix"},
 	"pkg/sequence": {"pkg/packet"},
 	"pkg/sniff":    {"github.com/mdlayher/packet", "golang.org/x/net/bpf", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
 	"net/http":  nil,
-	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // the commands run programs in one place, by argv
+	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,
 	"math/rand": nil, // an IV that can be foretold

@@ -16,6 +16,7 @@ packages=(
 	libcrypt-des-perl libcrypt-rijndael-perl
 	knockd                                    # what the latency is compared with
 	nmap                                      # scans the knock ports
+	ulogd2                                    # a logger of packets
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
 	shellcheck

@@ -1,5 +1,6 @@
-// Package client makes a knock and sends it: one SYN to each port of the sequence, in order, waiting for no answer.
-// What a knock says is left to package knock, what the user asked for to package config.
+// Package client makes a knock and sends it: one SYN to each port of the sequence, or one datagram where that is a port
+// of UDP, in order, waiting for no answer. What a knock says is left to packages knock and sequence, and what the user
+// asked for to package config.
 package client
 
 import (
@@ -11,7 +12,7 @@ import (
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
-	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/sequence"
 )
 
 // A Client sends one knock.
@@ -24,40 +25,31 @@ type Client struct {
 
 // Run makes the knock and does with it what the settings say: send it, print it or log it. Nothing is sent if
 // anything is wrong with the host, the route to it or the knock. It returns as soon as the last knock has left and
-// the pause after it is over.
+// the pause after it is over. If a one-time pad is to be made, it does that instead.
 func (c *Client) Run(ctx context.Context) error {
-	codec, err := knock.New(c.Config.Knock)
-	if err != nil {
-		return err
+	if c.Config.MakePad != "" {
+		return c.makePad()
 	}
 	way, err := c.findWay(ctx)
 	if err != nil {
 		return err
 	}
-	payload := knock.Payload{IP: c.Config.IP, Port: c.Config.Port, Time: c.Config.Time}
-	if !payload.IP.IsValid() {
-		payload.IP = way.src
-		if isPrivate(way.src) && !isPrivate(way.host) {
-			c.Warn("%s is a private address: if it is translated on the way, give the one that the host sees with -ip", way.src)
-		}
-	}
-	sequence, err := codec.Seal(payload)
+	steps, err := c.steps(way)
 	if err != nil {
 		return fmt.Errorf("failed to make the knock: %w", err)
 	}
-	c.Debug("%s: %s", payload, format(sequence))
 	switch {
 	case c.Config.Test:
-		_, err := fmt.Fprintln(c.Stdout, format(sequence))
+		_, err := fmt.Fprintln(c.Stdout, format(steps))
 		return err
 	case c.Config.LogToFile != "":
-		return appendLog(c.Config.LogToFile, way, sequence, time.Now())
+		return appendLog(c.Config.LogToFile, way, steps, time.Now())
 	}
-	return c.send(ctx, way.host, sequence)
+	return c.send(ctx, way.host, steps)
 }
 
-func (c *Client) send(ctx context.Context, host netip.Addr, sequence []uint16) error {
-	accepted, err := sendSYNs(ctx, host, sequence, c.Config.Delay)
+func (c *Client) send(ctx context.Context, host netip.Addr, steps []sequence.Step) error {
+	accepted, err := sendPackets(ctx, host, steps, c.Config.Delay)
 	if err != nil {
 		return fmt.Errorf("failed to send the knock: %w", err)
 	}
@@ -68,13 +60,11 @@ func (c *Client) send(ctx context.Context, host netip.Addr, sequence []uint16) e
 	return nil
 }
 
-func format(ports []uint16) string {
-	var b strings.Builder
-	for i, port := range ports {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		fmt.Fprint(&b, port)
+// format writes ports or steps with a space between two.
+func format[T any](list []T) string {
+	words := make([]string, len(list))
+	for i, each := range list {
+		words[i] = fmt.Sprint(each)
 	}
-	return b.String()
+	return strings.Join(words, " ")
 }

@@ -18,9 +18,21 @@ import (
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
+
+// tcp gives steps of TCP.
+func tcp(ports ...uint16) (steps []sequence.Step) {
+	for _, port := range ports {
+		steps = append(steps, sequence.Step{Proto: packet.TCP, Port: port})
+	}
+	return steps
+}
+
+func udp(port uint16) sequence.Step { return sequence.Step{Proto: packet.UDP, Port: port} }
 
 // said collects what a Client tells the user.
 type said struct{ strings.Builder }
@@ -70,13 +82,13 @@ func closedPort(t *testing.T) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-func TestSendSYNs(t *testing.T) {
+func TestSendPackets(t *testing.T) {
 	t.Parallel()
 	a, acceptedA := listen(t)
 	b, acceptedB := listen(t)
 	closed := closedPort(t)
 	began := time.Now()
-	accepted, err := sendSYNs(t.Context(), loopback, []uint16{max(a, b), closed, min(a, b), min(a, b)}, 20*time.Millisecond)
+	accepted, err := sendPackets(t.Context(), loopback, tcp(max(a, b), closed, min(a, b), min(a, b)), 20*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +112,7 @@ func TestSocketsAreClosed(t *testing.T) {
 	before := openFiles(t)
 	var s sockets
 	closed := closedPort(t)
-	fds, err := newSockets(3, chooseSource)
+	fds, err := newSockets(loopback, 3, chooseSource)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +125,7 @@ func TestSocketsAreClosed(t *testing.T) {
 	if len(s) != 0 || openFiles(t) != before {
 		t.Errorf("%d sockets held, %d files open, want %d", len(s), openFiles(t), before)
 	}
-	if _, err := sendSYNs(t.Context(), loopback, []uint16{closed, closed}, 0); err != nil {
+	if _, err := sendPackets(t.Context(), loopback, append(tcp(closed, closed), udp(closed)), 0); err != nil {
 		t.Fatal(err)
 	}
 	if after := openFiles(t); after != before {
@@ -134,7 +146,7 @@ func TestSendStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := sendSYNs(ctx, loopback, []uint16{closedPort(t), closedPort(t)}, time.Hour)
+	_, err := sendPackets(ctx, loopback, tcp(closedPort(t), closedPort(t)), time.Hour)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -144,7 +156,7 @@ func TestAcceptingPortIsReported(t *testing.T) {
 	t.Parallel()
 	client, _, warnings := newTestClient(config.Client{Delay: 20 * time.Millisecond})
 	port, _ := listen(t)
-	if err := client.send(t.Context(), loopback, []uint16{port, closedPort(t)}); err != nil {
+	if err := client.send(t.Context(), loopback, tcp(port, closedPort(t))); err != nil {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("the host answered on %d: its firewall does not close the knock ports, so it may not log them either\n", port)

@@ -19,19 +19,20 @@ func (c *Client) findWay(ctx context.Context) (way, error) {
 	if c.Config.Host == "" {
 		return way{}, nil
 	}
-	host, err := lookUp(ctx, c.Config.Host)
+	host, err := lookUp(ctx, c.Config.Host, c.Config.Sequence != nil)
 	if err != nil {
 		return way{}, err
 	}
 	src, err := sourceTowards(host)
-	if err != nil && c.Config.LogToFile != "" && c.Config.IP.IsValid() {
+	if err != nil && c.Config.LogToFile != "" && c.Config.IP.IsValid() && host.Is4() {
 		src, err = c.Config.IP, nil // nothing leaves this machine
 	}
 	return way{src, host}, err
 }
 
-// lookUp gives an IPv4 address of host.
-func lookUp(ctx context.Context, host string) (netip.Addr, error) {
+// lookUp gives an IPv4 address of host, or else, if six says that it will do, one of IPv6: an encrypted knock says to what
+// IPv4 address a port is opened, and a sequence does not.
+func lookUp(ctx context.Context, host string, six bool) (netip.Addr, error) {
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		var dns *net.DNSError
@@ -44,6 +45,9 @@ func lookUp(ctx context.Context, host string) (netip.Addr, error) {
 		if addr = addr.Unmap(); addr.Is4() {
 			return addr, checkHost(addr)
 		}
+	}
+	if six && len(addrs) > 0 {
+		return addrs[0], checkHost(addrs[0])
 	}
 	return netip.Addr{}, fmt.Errorf("%q has only IPv6 addresses, and a knock goes over IPv4", host)
 }
@@ -59,7 +63,7 @@ func checkHost(addr netip.Addr) error {
 // sourceTowards gives the address that the kernel would send from, and so tells whether there is a route at all. To
 // connect a UDP socket sends nothing.
 func sourceTowards(host netip.Addr) (netip.Addr, error) {
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 9)))
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 9)))
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) {

@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
 )
 
-// sendSYNs asks host for a connection to each port, pausing for delay after each, and gives the ports on which host
-// accepted one meanwhile. The sockets are made here and not by package net because the order in which its dialers
-// reach the kernel is not ours to say.
-func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.Duration) (accepted []uint16, err error) {
-	fds, err := newSockets(len(ports), chooseSource)
+// sendPackets asks host for a connection to each port of TCP and sends a datagram to each of UDP, pausing for delay after
+// each, and gives the ports on which host accepted a connection meanwhile. The sockets are made here and not by package
+// net because the order in which its dialers reach the kernel is not ours to say.
+func sendPackets(ctx context.Context, host netip.Addr, steps []sequence.Step, delay time.Duration) (accepted []uint16, err error) {
+	fds, err := newSockets(host, countTCP(steps), chooseSource)
 	if err != nil {
 		return nil, err
 	}
@@ -23,11 +26,15 @@ func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.D
 	defer func() { open.closeAll() }()
 	defer func() { closeFiles(fds) }()
 	next := time.Now()
-	for _, port := range ports {
-		fd := fds[0]
-		fds = fds[1:]
-		if err := open.connect(fd, host, port); err != nil {
-			return nil, fmt.Errorf("port %d: %w", port, err)
+	for _, step := range steps {
+		if step.Proto == packet.UDP {
+			err = sendDatagram(host, step.Port)
+		} else {
+			err = open.connect(fds[0], host, step.Port)
+			fds = fds[1:]
+		}
+		if err != nil {
+			return nil, fmt.Errorf("port %s: %w", step, err)
 		}
 		next = next.Add(delay)
 		got, err := open.wait(ctx, next)
@@ -37,6 +44,26 @@ func sendSYNs(ctx context.Context, host netip.Addr, ports []uint16, delay time.D
 		accepted = append(accepted, got...)
 	}
 	return slices.Compact(slices.Sorted(slices.Values(accepted))), nil
+}
+
+func countTCP(steps []sequence.Step) (n int) {
+	for _, step := range steps {
+		if step.Proto != packet.UDP {
+			n++
+		}
+	}
+	return n
+}
+
+// sendDatagram sends one byte, a NUL as Debian's knock does. The socket is not connected, so that the kernel does not
+// tell it that nobody listens, which is what is expected.
+func sendDatagram(host netip.Addr, port uint16) error {
+	fd, err := unix.Socket(family(host), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("failed to make a socket: %w", err)
+	}
+	defer unix.Close(fd)
+	return unix.Sendto(fd, []byte{0}, 0, sockaddr(host, port))
 }
 
 // lifetime is how long a socket waits for its answer: for a port that drops, the kernel sends a second SYN after
@@ -84,7 +111,7 @@ func (s socket) end() time.Time { return s.made.Add(lifetime) }
 
 // connect sends one SYN from the socket fd, and has it closed in time. That the host refuses is an answer like any other.
 func (s *sockets) connect(fd int, host netip.Addr, port uint16) error {
-	err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(port), Addr: host.As4()})
+	err := unix.Connect(fd, sockaddr(host, port))
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.ECONNREFUSED) {
 		unix.Close(fd)
 		return err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/pkg/sequence"
 )
 
 // wantNumbered insists on n consecutive source ports from 49152..65535.
@@ -64,7 +66,7 @@ func TestSourcePorts(t *testing.T) {
 	}
 	defer l.Close()
 	port := netip.MustParseAddrPort(l.Addr().String()).Port()
-	if _, err := sendSYNs(t.Context(), loopback, []uint16{port, port, port, port, port, port, port, port}, 0); err != nil {
+	if _, err := sendPackets(t.Context(), loopback, tcp(port, port, port, port, port, port, port, port), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -85,14 +87,14 @@ func TestSourcePorts(t *testing.T) {
 // Where a source port is in use, others are tried; and when all were in vain, the kernel chooses. No socket is left over.
 func TestSourcePortsInUse(t *testing.T) {
 	before := openFiles(t)
-	taken, err := newSockets(8, chooseSource)
+	taken, err := newSockets(loopback, 8, chooseSource)
 	if err != nil {
 		t.Fatal(err)
 	}
 	inUse := uint16(sourcesOf(t, taken)[7])
 
 	calls := 0
-	fds, err := newSockets(8, func(n int) uint16 {
+	fds, err := newSockets(loopback, 8, func(n int) uint16 {
 		if calls++; calls == 1 {
 			return min(inUse, 1<<16-8)
 		}
@@ -107,7 +109,7 @@ func TestSourcePortsInUse(t *testing.T) {
 	wantNumbered(t, sourcesOf(t, fds), 8)
 	closeFiles(fds)
 
-	fds, err = newSockets(8, func(int) uint16 { return min(inUse, 1<<16-8) })
+	fds, err = newSockets(loopback, 8, func(int) uint16 { return min(inUse, 1<<16-8) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func TestNoSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}()
-	_, err := sendSYNs(t.Context(), loopback, make([]uint16, 24), 0)
+	_, err := sendPackets(t.Context(), loopback, make([]sequence.Step, 24), 0)
 	if !errors.Is(err, unix.EMFILE) {
 		t.Errorf("error %v, want that there are too many files", err)
 	}

@@ -34,7 +34,8 @@ const (
 	maxRetries = 5
 
 	// At the end of Run, start commands under way get startGrace to end, and all of it is over after stopLimit, but for
-	// killWait, in which what is killed must die. Then a stop command that fails is tried endRetries times.
+	// killWait, in which what is killed must die. It is over earlier when each stop command has ended well, or has failed
+	// and been tried again endRetries times.
 	startGrace = 5 * time.Second
 	stopLimit  = 14 * time.Second
 	killWait   = time.Second
@@ -77,7 +78,7 @@ const (
 	StartFailed = "start failed" // it has not; its stop command runs all the same
 	Stopped     = "stopped"      // the stop command has ended well
 	StopFailed  = "stop failed"  // it has not; it is tried again
-	Left        = "left"         // it has failed too often, or Run has ended before it could run: then it is kept in the journal
+	Left        = "left"         // it has failed too often, or Run has ended before it could: then the journal keeps it
 	Refused     = "refused"      // the start command was not run: the journal cannot be written, or Run has ended
 )
 

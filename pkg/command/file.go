@@ -28,7 +28,8 @@ func readJournal(path string) (record, error) {
 		return record{}, err
 	}
 	// What it says is run: nobody else may have said it.
-	if owner := int(info.Sys().(*syscall.Stat_t).Uid); !info.Mode().IsRegular() || info.Mode()&0o022 != 0 || owner != 0 && owner != os.Geteuid() {
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	if !info.Mode().IsRegular() || info.Mode()&0o022 != 0 || owner != 0 && owner != os.Geteuid() {
 		return record{}, fmt.Errorf("others than its owner could write it (%v, of user %d)", info.Mode(), owner)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxJournal+1))

@@ -56,7 +56,8 @@ func Parse(text string) (Command, error) {
 
 // needsShell tells whether a shell may make anything else of text than a program and its arguments.
 func needsShell(text string) bool {
-	return strings.ContainsAny(strings.ReplaceAll(text, placeholder, ""), special) || slices.Contains(builtins, words(text)[0])
+	return strings.ContainsAny(strings.ReplaceAll(text, placeholder, ""), special) ||
+		slices.Contains(builtins, words(text)[0])
 }
 
 // words splits text at its blanks.
@@ -70,10 +71,10 @@ func (c Command) Shell() bool { return c.shell }
 // String gives c as it was read.
 func (c Command) String() string { return c.text }
 
-// none tells whether c is the zero Command.
+// IsZero tells whether c is the zero Command.
 func (c Command) IsZero() bool { return c.text == "" }
 
-// fill gives the text of c for src, as it is run.
+// For gives the text of c for src, as it is run.
 func (c Command) For(src netip.Addr) string {
 	return strings.ReplaceAll(c.text, placeholder, src.String())
 }

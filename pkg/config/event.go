@@ -69,7 +69,7 @@ func (e *Event) settings() []Setting {
 		commandSetting("start-command-6", &c.Start6, &c.have6),
 		setting("cmd-timeout", "", func(v string) error {
 			c.haveWait = true
-			return duration(&c.Wait, time.Second, "seconds", 1, 7*86400)(v)
+			return duration(&c.Wait, time.Second, "seconds", 0, 7*86400)(v)
 		}),
 		commandSetting("stop-command", &c.Stop, nil),
 		commandSetting("stop-command-6", &c.Stop6, &c.haveStop6),
@@ -112,6 +112,9 @@ func (e *Event) finish(from origins) error {
 		c.Stop6 = c.Stop
 	}
 	leases := len(e.Open)+len(e.Forward) > 0 || e.Match.Digits != 0
+	if (leases || len(e.Close) > 0) && from["tcpflags"] == "" { // not a directive of knockd's, so its default is not either
+		e.Match.Flags = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}
+	}
 	switch twice := e.twice(from); {
 	case twice != nil:
 		return twice
@@ -150,7 +153,8 @@ func (e *Event) hasUDP() bool {
 
 // warnings tell what is allowed, and perhaps not meant.
 func (e *Event) warnings() (list []string) {
-	if weak := sequence.Weak(e.Match.Steps); weak != "" {
+	// With digits the steps alone open nothing.
+	if weak := sequence.Weak(e.Match.Steps); weak != "" && e.Match.Digits == 0 {
 		list = append(list, fmt.Sprintf("[%s] %s", e.Name, weak))
 	}
 	c := &e.Commands

@@ -177,7 +177,17 @@ func (p *parser) find(name string, given bool) (Setting, error) {
 	if name == "" || !given && !(ok && s.Bool && len(p.sections) > 1) {
 		return Setting{}, errors.New("want a line of name = value")
 	}
+	if !ok && p.isTop(key) {
+		return Setting{}, fmt.Errorf("%s belongs above the first section", name)
+	}
 	return s, checkName(name, key, p.settings)
+}
+
+// isTop tells whether a name is one of what stands before the first section.
+func (p *parser) isTop(name string) bool {
+	top, err := p.of("")
+	_, ok := find(top, name)
+	return err == nil && ok
 }
 
 // checkName says what is wrong with a name, that a file writes so, if it is not one of settings.

@@ -97,11 +97,10 @@ func (k *Key) finish(from origins) error {
 	if err := k.checkCipher(from); err != nil {
 		return err
 	}
-	sent := k.Knock.Header == knock.HeaderRandomIV
-	switch {
-	case k.Knock.IVLength != 0 && !sent:
-		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has a block's length"))
-	case len(k.Knock.IV) != 0 && sent:
+	if err := checkHeader(&k.Knock, from); err != nil {
+		return err
+	}
+	if len(k.Knock.IV) != 0 && k.Knock.Header == knock.HeaderRandomIV {
 		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))
 	}
 	return withKey(&k.Knock, &k.secret, from)
@@ -115,8 +114,6 @@ func (k *Key) checkCipher(from origins) error {
 		return from.at("cipher", errors.New("none needs no key: with one, name a cipher"))
 	case plain && (!k.Allow.MatchSource || k.Allow.Ports == nil):
 		return from.at("cipher", errors.New("none hides nothing: it goes with match-source and allow-ports only"))
-	case k.Knock.Header == knock.HeaderRandomIV && (plain || k.Knock.Cipher == knock.CipherRijndael):
-		return from.at("header", fmt.Errorf("randomiv goes with Blowfish and DES only: %s has none", k.Knock.Cipher))
 	}
 	return nil
 }
@@ -130,6 +127,9 @@ func (k *Key) checkPad(from origins) error {
 	}
 	return nil
 }
+
+// Readable tells whether a pad that others can read is to be taken.
+func (k *Key) Readable() bool { return k.secret.allowReadable }
 
 // distinct refuses two keys with one passphrase or one pad: nobody could tell whose knock it was.
 func distinct(keys []Key) error {

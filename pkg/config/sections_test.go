@@ -173,6 +173,9 @@ close = 22
 		t.Errorf("keys (-want +got)\n%s", diff)
 	}
 	open, dynamic, shut := newEvent("open"), newEvent("dynamic"), newEvent("close")
+	for _, e := range []*Event{open, dynamic, shut} {
+		e.Match.Flags = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}
+	}
 	open.Match.Steps = steps(102, 100, 100, 103)
 	open.Open = []PortProto{{22, packet.TCP}, {53, packet.UDP}}
 	open.Forward = []Forward{{PortProto{80, packet.TCP}, netip.MustParseAddrPort("10.0.0.6:80")}}

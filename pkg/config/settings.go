@@ -106,7 +106,7 @@ func load(settings []Setting, file file, flags []ui.Given, env func(string) stri
 	endLevel("")
 	var given []value
 	for _, f := range flags {
-		given = append(given, value{f.Name, f.Value, "flag -" + f.Name})
+		given = append(given, value{f.Name, f.Value, flagWhere(f.Name)})
 	}
 	if err := o.apply(settings, given); err != nil {
 		return nil, err
@@ -114,6 +114,9 @@ func load(settings []Setting, file file, flags []ui.Given, env func(string) stri
 	endLevel("")
 	return o, nil
 }
+
+// flagWhere is the place of a setting that a flag gives.
+func flagWhere(name string) string { return "flag -" + name }
 
 // keyVariable is the environment variable that holds the passphrase.
 const keyVariable = "KNOCK_KEY"

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/ui"
 )
@@ -37,6 +40,18 @@ func verbosity(debug, quiet *bool) []Setting {
 // confSetting is the flag -conf, which load has looked for already.
 func confSetting(defaults string) Setting {
 	return flagOnly("conf", "read settings from `FILE` (default: "+defaults+")", notEmpty)
+}
+
+// checkHeader refuses what does not go with the header.
+func checkHeader(o *knock.Options, from origins) error {
+	sent := o.Header == knock.HeaderRandomIV
+	switch {
+	case sent && (o.Cipher == knock.CipherNone || o.Cipher == knock.CipherRijndael):
+		return from.at("header", fmt.Errorf("randomiv goes with Blowfish and DES only: %s has none", o.Cipher))
+	case o.IVLength != 0 && !sent:
+		return from.at("iv-length", errors.New("it goes with header = randomiv only: without the header an IV has a block's length"))
+	}
+	return nil
 }
 
 // withKey fills in the passphrase and checks the knock's options as a whole: what is left to be wrong is the IV.

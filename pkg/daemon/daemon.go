@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -18,6 +19,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/notify"
+	"github.com/portknock/knock/pkg/sniff"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -29,6 +31,7 @@ type Daemon struct {
 	alive    *notify.Manager
 	reads    *notify.Part // goes round with the reading of the log
 	works    *notify.Part // and with the work on the firewall
+	runs     *notify.Part // and with that on commands
 
 	hangups <-chan os.Signal
 	load    func() (*config.Daemon, error)
@@ -40,6 +43,7 @@ type Daemon struct {
 	mu      sync.Mutex
 	setup   *setup
 	memory  *memory
+	sniffer *sniff.Sniffer     // what is read from; nil: something else
 	rewatch context.CancelFunc // ends the reading of a source that is no longer the one
 	seen    seen
 }
@@ -58,6 +62,7 @@ func newDaemon(log *logrus.Logger) *Daemon {
 	d := &Daemon{log: log, rewatch: func() {}, spared: make(map[string]*spared)}
 	d.alive = notify.New(func(msg string) { log.Warn(msg) })
 	d.reads, d.works = d.alive.Part("the reading of the log"), d.alive.Part("the work on the firewall")
+	d.runs = d.alive.Part("the work on commands")
 	return d
 }
 
@@ -79,11 +84,11 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 }
 
 func (d *Daemon) prepare(c *config.Daemon, backend firewall.Backend) (err error) {
-	commands := command.Options{Limit: c.CommandLimit, Keep: c.OnStop == config.OnStopKeep, Report: d.reportCommand, Note: d.reportLeases}
+	commands := command.Options{Limit: c.CommandLimit, Keep: c.OnStop == config.OnStopKeep, Report: d.reportCommand, Note: d.reportNote, Beat: d.runs.Beat}
 	o := lease.Options{
 		Keep:    c.OnStop == config.OnStopKeep,
 		NoDrops: c.Chain == firewall.InputChain,
-		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportLeases, Beat: d.works.Beat,
+		Report:  d.reportRule, Repaired: d.reportRepair, Note: d.reportNote, Beat: d.works.Beat,
 	}
 	if !c.Test {
 		o.Journal = filepath.Join(c.StateDir, "leases")
@@ -108,6 +113,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.forget()
+	d.warnOfForwarding()
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
 	}
@@ -122,6 +128,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	d.liftBans(c.Guessing)
 	d.reads.Beat()
 	d.works.Beat()
+	d.runs.Beat()
 	go d.alive.Run(ctx)
 	var reloads sync.WaitGroup
 	reloads.Go(func() { d.serveReloads(ctx) })
@@ -164,4 +171,12 @@ func hintAtRights(err error) error {
 		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN and a state-dir of your own")
 	}
 	return err
+}
+
+// warnOfForwarding tells of a kernel that forwards nothing, where knocks are to.
+func (d *Daemon) warnOfForwarding() {
+	const path = "/proc/sys/net/ipv4/ip_forward"
+	if on, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(on)) == "0" && d.setup.config.Forwards() {
+		d.log.Warn("knocks are to forward ports, and the kernel forwards nothing: sysctl net.ipv4.ip_forward=1")
+	}
 }

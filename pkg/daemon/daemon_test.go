@@ -61,7 +61,7 @@ func (j *journal) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	line := fmt.Sprint(entry["msg"])
-	for _, key := range []string{"src", "knock", "ip", "port", "reason", "command", "error", "lines", "old"} {
+	for _, key := range []string{"src", "knock", "ip", "port", "proto", "to", "key", "section", "reason", "command", "error", "lines", "old"} {
 		if v, ok := entry[key]; ok {
 			line += fmt.Sprintf(" %s=%v", key, v)
 		}

@@ -79,10 +79,9 @@ func (p *pipeline) useUp(section int, e *event) string {
 	if err := e.once.Use(); err != nil {
 		return "its sequence cannot be marked as used: " + err.Error()
 	}
-	p.sequences.Replace(section, e.once.Steps())
-	if p.moved != nil {
-		p.moved()
-	}
+	e.Match.Steps = e.once.Steps()
+	p.sequences.Replace(section, e.Match.Steps)
+	p.moved(e)
 	return ""
 }
 

@@ -121,8 +121,8 @@ func someOf(rules []firewall.Rule) string {
 	return strings.Join(names, ", ")
 }
 
-// reportLeases logs what else the leases have to tell. Only what comes with an error needs a look.
-func (d *Daemon) reportLeases(msg string, err error) {
+// reportNote logs what else the leases and the commands have to tell. Only what comes with an error needs a look.
+func (d *Daemon) reportNote(msg string, err error) {
 	if err != nil {
 		d.log.WithError(err).Warn(msg)
 		return

@@ -28,10 +28,11 @@ func openMemory(c *config.Daemon, old *memory, log *logrus.Logger) (m *memory, e
 	for _, k := range c.Keys {
 		switch {
 		case k.Pad != "":
-			p, err := openPad(c, k.Pad, old)
+			p, err := openPad(c, k, old)
 			if err != nil {
 				return m, err
 			}
+			p.warn(log)
 			m.pads = append(m.pads, p)
 		case isRemembered(k):
 			b, err := openBlocks(c, k, old, log)
@@ -51,7 +52,7 @@ func openPads(c *config.Daemon) (*memory, error) {
 		if k.Pad == "" {
 			continue
 		}
-		p, err := openPad(c, k.Pad, nil)
+		p, err := openPad(c, k, nil)
 		if err != nil {
 			m.close(nil)
 			return nil, err

@@ -3,6 +3,8 @@ package daemon
 import (
 	"errors"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/pad"
@@ -18,23 +20,34 @@ type padded struct {
 
 // openPad opens a pad, or gives the one that old has open if it is the same still. A daemon that only says what it would
 // do leaves the state alone.
-func openPad(c *config.Daemon, path string, old *memory) (*padded, error) {
+func openPad(c *config.Daemon, k config.Key, old *memory) (*padded, error) {
+	o := pad.Options{LookAhead: c.LookAhead, AllowReadable: k.Readable()}
+	if old != nil {
+		for _, p := range old.pads {
+			if same, err := p.receiver.Serves(k.Pad, o); err != nil || same {
+				return p, err
+			}
+		}
+	}
 	open := pad.OpenReceiver
 	if c.Test || c.Replay != "" {
 		open = pad.OpenReader
 	}
-	receiver, err := open(path, c.StateDir, c.LookAhead)
+	receiver, err := open(k.Pad, c.StateDir, o)
 	if err != nil {
 		return nil, err
 	}
-	if old != nil {
-		for _, p := range old.pads {
-			if p.path == path && p.receiver.Same(receiver) {
-				return p, receiver.Close()
-			}
-		}
+	return &padded{path: k.Pad, receiver: receiver}, nil
+}
+
+// fewLeft is how many knocks a pad still has when its owner is told to make a new one.
+const fewLeft = 50
+
+// warn tells of a pad that is nearly used up.
+func (p *padded) warn(log *logrus.Logger) {
+	if left := p.receiver.Left(); left <= fewLeft {
+		log.WithFields(logrus.Fields{"pad": p.path, "knocks_left": left}).Warn("the one-time pad is nearly used up: make a new one, for both ends")
 	}
-	return &padded{path: path, receiver: receiver}, nil
 }
 
 func (p *padded) open(ports []uint16) (knock.Payload, bool) {
@@ -48,6 +61,9 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 	}
 	p.place = place
 	payload, err := knock.ParsePayload(plain[:])
+	if err != nil { // of the pad all the same, so its part of that is used up
+		_ = p.receiver.Use(place)
+	}
 	return payload, err == nil
 }
 

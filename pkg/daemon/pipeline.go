@@ -26,7 +26,7 @@ type pipeline struct {
 
 	dry    bool // nothing is written down
 	decide func(decision)
-	moved  func() // other packets are wanted from now on; nil: nobody asks
+	moved  func(*event) // it has other steps now, or none
 }
 
 // A decision is what a knock asked for, and why it is refused.

@@ -93,6 +93,7 @@ func keepFixed(old, c *config.Daemon) (names []string) {
 	fixed(&names, "UseSyslog", old.Syslog, &c.Syslog)
 	fixed(&names, "max-blocks", old.MaxBlocks, &c.MaxBlocks)
 	fixed(&names, "on-stop", old.OnStop, &c.OnStop)
+	fixed(&names, "pad-look-ahead", old.LookAhead, &c.LookAhead)
 	fixed(&names, "pid-file", old.PidFile, &c.PidFile)
 	fixed(&names, "state-dir", old.StateDir, &c.StateDir)
 	fixed(&names, "test", old.Test, &c.Test)

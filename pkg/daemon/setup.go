@@ -40,10 +40,14 @@ func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
 	if s.decoder, err = newDecoder(c, bootTime()); err != nil {
 		return nil, err
 	}
-	if s.pipeline, err = newPipeline(c, d.act); err == nil {
-		s.pipeline.dry, s.pipeline.moved = c.Test, d.moved
+	if s.pipeline, err = newPipeline(c, d.act); err != nil {
+		return nil, err
 	}
-	return s, err
+	s.pipeline.dry, s.pipeline.moved = c.Test, d.moved
+	for _, e := range s.pipeline.events {
+		d.tellUsedUp(e)
+	}
+	return s, nil
 }
 
 // bootTime is the instant that the kernel's own stamps count from.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/portknock/knock/pkg/config"
@@ -68,6 +69,7 @@ func hintAtSource(from config.Source, err error) error {
 func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
 	from := s.config.Source
 	report, started, looked := d.reportSource(from.String()), func() { d.reportStart(from.String()) }, d.reads.Beat
+	d.sniffer = nil
 	lines := source.Options{Report: report, Started: started, Looked: looked}
 	switch {
 	case from.Interface != "":
@@ -75,6 +77,7 @@ func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
 			Interface: from.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.targets(),
 			Report: report, Started: started, Looked: looked,
 		})
+		d.sniffer = l
 		return func(ctx context.Context) error { return l.Run(ctx, d.packet) }, err
 	case from.NFLOG:
 		l := nflog.New(nflog.Options{Group: from.Group, Report: report, Started: started, Looked: looked})
@@ -90,7 +93,7 @@ func (p *pipeline) wants() (wants []sniff.Want) {
 	if len(p.keys) > 0 {
 		wants = append(wants, sniff.Want{
 			Proto: packet.TCP, Low: p.options.Low, High: p.options.High,
-			Set: packet.SYN, Mask: packet.FIN | packet.SYN | packet.RST | packet.ACK,
+			Set: packet.SYN, Mask: packet.FIN | packet.SYN | packet.RST | packet.PSH | packet.ACK | packet.URG,
 		})
 	}
 	if p.sequences == nil {
@@ -100,6 +103,25 @@ func (p *pipeline) wants() (wants []sniff.Want) {
 		wants = append(wants, sniff.Want{Proto: port.Proto, Low: port.Port, High: port.Port, Set: port.Set, Mask: port.Mask})
 	}
 	return wants
+}
+
+// moved has the interface give the packets that knocks are made of now, when those of e are others. It is called while a
+// packet is looked at.
+func (d *Daemon) moved(e *event) {
+	d.tellUsedUp(e)
+	if d.sniffer == nil {
+		return
+	}
+	if err := d.sniffer.SetWants(d.setup.pipeline.wants()); err != nil {
+		d.log.WithError(err).Error("packets of the next sequence are not seen")
+	}
+}
+
+// tellUsedUp warns of an event that nobody can knock for any more.
+func (d *Daemon) tellUsedUp(e *event) {
+	if e.once != nil && e.once.Left() == 0 {
+		d.log.WithFields(logrus.Fields{"section": e.Name, "file": e.OneTime}).Warn("all sequences are used up: write new ones and reload")
+	}
 }
 
 // line takes a line of a log.
@@ -121,13 +143,6 @@ func (d *Daemon) packet(pkt packet.Packet) {
 	defer d.mu.Unlock()
 	d.tellSeen(now)
 	d.setup.take(pkt, now, &d.seen)
-}
-
-// moved has an interface let other packets through than before; d.mu is held.
-func (d *Daemon) moved() {
-	if d.setup.config.Source.Interface != "" {
-		d.rewatch()
-	}
 }
 
 // rewatches tells whether b needs packets from elsewhere, or others, than a.

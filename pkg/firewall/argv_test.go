@@ -24,6 +24,7 @@ func TestRuleArgs(t *testing.T) {
 		want    string
 	}{
 		"without an end":         {entry: always(accept), want: head + tail},
+		"UDP":                    {entry: always(udp(accept)), want: "-s 192.0.2.1/32 -p udp -m udp --dport 22 " + tail},
 		"the second before":      {entry: until(accept, "2026-11-21T12:00:00Z"), want: head + "-m time --datestop 2026-11-21T11:59:59 " + tail},
 		"cut to the second":      {entry: until(accept, "2026-11-21T12:34:56.999Z"), want: head + "-m time --datestop 2026-11-21T12:34:55 " + tail},
 		"in UTC":                 {entry: Entry{accept, time.Date(2026, 11, 21, 23, 30, 1, 0, west)}, want: head + "-m time --datestop 2026-11-22T00:30:00 " + tail},
@@ -41,6 +42,42 @@ func TestRuleArgs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(tt.want, strings.Join(newPlaces("KNOCK").in.ruleArgs(tt.entry, !tt.untimed), " ")); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestForwardArgs(t *testing.T) {
+	t.Parallel()
+	r := forward("192.0.2.1", 2222, "10.0.0.5:22")
+	const (
+		udpThrough = "-s 192.0.2.1/32 -d 10.0.0.5/32 -p udp -m udp --dport 22 -m conntrack --ctstate DNAT --ctorigdstport 2222 "
+		udpAway    = "-s 192.0.2.1/32 -p udp -m udp --dport 2222 -m addrtype --dst-type LOCAL "
+		end        = "-m time --datestop 2026-11-21T12:34:55 "
+		accept     = "-m comment --comment knockdaemon -j ACCEPT"
+		dnat       = "-m comment --comment knockdaemon -j DNAT --to-destination 10.0.0.5:22"
+	)
+	tests := map[string]struct {
+		entry         Entry
+		untimed       bool
+		through, away string
+	}{
+		"TCP":             {entry: always(r), through: strings.TrimSpace(throughSpec), away: strings.TrimSpace(awaySpec)},
+		"TCP with an end": {entry: until(r, "2026-11-21T12:34:56Z"), through: strings.TrimSpace(timedThrough), away: strings.TrimSpace(timedAway)},
+		"UDP":             {entry: always(udp(r)), through: udpThrough + accept, away: udpAway + dnat},
+		"UDP with an end": {entry: until(udp(r), "2026-11-21T12:34:56Z"), through: udpThrough + end + accept, away: udpAway + end + dnat},
+		"without xt_time": {entry: until(udp(r), "2026-11-21T12:34:56Z"), untimed: true, through: udpThrough + accept, away: udpAway + dnat},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := []string{tt.through, tt.away}
+			var got []string
+			for _, p := range newPlaces("KNOCK").of(tt.entry.Rule) {
+				got = append(got, strings.Join(p.ruleArgs(tt.entry, !tt.untimed), " "))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)
 			}
 		})

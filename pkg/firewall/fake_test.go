@@ -125,3 +125,41 @@ func TestFakeStraight(t *testing.T) {
 		t.Errorf("dump: got %q, want %q", got, want)
 	}
 }
+
+// TestFakeForwards has chains of their own for what is forwarded.
+func TestFakeForwards(t *testing.T) {
+	t.Parallel()
+	f := NewFake()
+	ctx := t.Context()
+	r := forward("192.0.2.1", 2222, "10.0.0.5:22")
+	told := ""
+	sync := func(want ...Entry) error {
+		c, err := f.Sync(ctx, want)
+		told += changesText(c) + "\n"
+		return err
+	}
+	err := errors.Join(f.Setup(ctx), sync(), sync(always(r)), f.Add(ctx, until(r, "2026-01-02T03:04:05Z")), f.Add(ctx, always(udp(rule("192.0.2.1", 53)))))
+	f.Flush()
+	err = errors.Join(err, sync(until(r, "2026-01-02T03:04:05Z"), always(udp(rule("192.0.2.1", 53)))))
+	if err != nil {
+		t.Error(err)
+	}
+	want := "\nrestored 192.0.2.1 2222/tcp to 10.0.0.5:22\nrestored 192.0.2.1 53/udp, restored 192.0.2.1 2222/tcp to 10.0.0.5:22, healed\n"
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	want = "chain\nforward chain\naccept 192.0.2.1 53/udp\nforward 192.0.2.1 2222/tcp to 10.0.0.5:22 until 2026-01-02T03:04:05Z\n"
+	if diff := cmp.Diff(want, f.Dump()); diff != "" {
+		t.Errorf("dump (-want +got):\n%s", diff)
+	}
+	if err := errors.Join(f.Delete(ctx, r), sync()); err != nil || f.Dump() != "chain\nforward chain\n" {
+		t.Errorf("got error %v and dump %q, want the chains alone", err, f.Dump())
+	}
+	if err := f.Teardown(ctx); err != nil || f.Dump() != "" {
+		t.Errorf("got error %v and dump %q, want nothing", err, f.Dump())
+	}
+	straight := NewFakeIn("INPUT")
+	if err := straight.Add(ctx, always(r)); err != nil || straight.Dump() != "forward 192.0.2.1 2222/tcp to 10.0.0.5:22\n" {
+		t.Errorf("straight: got error %v and dump %q, want the rule alone", err, straight.Dump())
+	}
+}

@@ -87,7 +87,8 @@ func (k kernel) dump() string {
 // foreign gives all tables without what is ours if KNOCK is our chain.
 func (k kernel) foreign() string {
 	k.t.Helper()
-	ours := regexp.MustCompile(`(?m)^:KNOCK .*\n|^-A (KNOCK|INPUT) .*--comment knockdaemon .*\n`)
+	ours := regexp.MustCompile(`(?m)^:KNOCK(-FORWARD)? .*\n|^-A (KNOCK|KNOCK-FORWARD|INPUT) .*--comment knockdaemon .*\n|` +
+		`^-A (FORWARD|PREROUTING) -m comment --comment knockdaemon -j KNOCK(-FORWARD)?\n`)
 	return ours.ReplaceAllString(k.save(), "")
 }
 

@@ -44,13 +44,18 @@ func dial(l net.Listener) (from, to time.Time, open bool) {
 	return from, to, err == nil
 }
 
+// dialing gives dials to l.
+func dialing(l net.Listener) func() (from, to time.Time, open bool) {
+	return func() (from, to time.Time, open bool) { return dial(l) }
+}
+
 // watch dials until it is answered otherwise than with before, and checks that
 // this comes at end and not a moment sooner or later.
-func watch(t *testing.T, l net.Listener, before bool, end time.Time) {
+func watch(t *testing.T, dial func() (from, to time.Time, open bool), before bool, end time.Time) {
 	t.Helper()
 	inLastSecond := false
 	for time.Now().Before(end.Add(5 * time.Second)) {
-		from, to, open := dial(l)
+		from, to, open := dial()
 		if open != before {
 			if to.Before(end) {
 				t.Errorf("let in: %v, %v before the end", open, end.Sub(to))
@@ -85,7 +90,7 @@ func TestEnd(t *testing.T) {
 			}
 			end := time.Now().Truncate(time.Second).Add(3 * time.Second)
 			k.must(f.Add(t.Context(), Entry{rule("127.0.0.1", port), end.Add(999 * time.Millisecond)}))
-			watch(t, l, true, end)
+			watch(t, dialing(l), true, end)
 		})
 		t.Run(variant+"/drop", func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +116,7 @@ func TestEnd(t *testing.T) {
 			if _, err := server.Read(make([]byte, 1)); err != nil {
 				t.Errorf("a standing connection: %v", err)
 			}
-			watch(t, l, false, end)
+			watch(t, dialing(l), false, end)
 		})
 	}
 }

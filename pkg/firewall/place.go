@@ -1,6 +1,9 @@
 package firewall
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // place is where the rules of one form live: a chain of one table. It is ours,
 // with a jump to it from a chain that is built in, or that one itself.
@@ -51,6 +54,9 @@ func (s places) of(r Rule) []*place {
 
 // straight reports whether there is no chain of ours.
 func (p *place) straight() bool { return p.chain == p.base }
+
+// name is the name of p's table.
+func (p *place) name() string { return cmp.Or(p.table, "filter") }
 
 // command gives arguments of iptables that are about p's table.
 func (p *place) command(args ...string) []string {

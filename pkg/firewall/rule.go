@@ -133,7 +133,7 @@ type Changes struct {
 	Removed  []Rule // of ours and not wanted; each once, as Compare orders them
 	Restored []Rule // wanted, and missing or there only with another end; ordered alike
 	Unknown  int    // rules with our comment, of a form that is not known, that were removed
-	Healed   bool   // a chain or the jump to it had gone, or was not set up, and was made
+	Healed   bool   // a chain or the jump to it was missing and was made; not told of what the first Forward needs
 }
 
 // sort puts c in the order that it promises, each rule once.

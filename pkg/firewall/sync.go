@@ -1,21 +1,19 @@
 package firewall
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 )
 
 // maxSingle is how many runs of the program, one for each rule, a Sync makes: no
 // port is opened meanwhile.
 const maxSingle = 250
 
-// Sync is [Backend.Sync]. More than one change is made by one run of the restore
-// program, so that nothing is open or shut in between; very many by a few. It is
-// tried again if somebody changed the table meanwhile. Failing that, or without
-// such a program, the changes are made one by one, up to 250, and it is an error
-// if there are more. Then a rule or a jump of ours that is there twice, which is
+// Sync is [Backend.Sync]. More than one change of a chain is made by one run of the
+// restore program, so that nothing is open or shut in between; very many by a few;
+// in nat, what goes and what comes by one each. It is tried again if somebody
+// changed the table meanwhile. Failing that, or without such a program, the changes
+// are made one by one, up to 250, and it is an error if there are more. Then a rule or a jump of ours that is there twice, which is
 // taken out and put in again where its first copy was, since iptables takes out
 // the first, is not there for some milliseconds.
 func (t *IPTables) Sync(ctx context.Context, want []Entry) (Changes, error) {
@@ -30,151 +28,6 @@ func (t *IPTables) Sync(ctx context.Context, want []Entry) (Changes, error) {
 	return told, nil
 }
 
-// reconciling is one Sync.
-type reconciling struct {
-	*IPTables
-	ctx      context.Context
-	b        *batch
-	told     *Changes
-	accepts  []Entry // and drops
-	forwards []Entry
-	known    bool // the chains for what is forwarded should have been there
-	through  bool // the chain that lets through what is forwarded is there
-}
-
-func (t *IPTables) sync(ctx context.Context, want []Entry, told *Changes) error {
-	list, refused := wanted(want, t.options.checkRule)
-	s := &reconciling{IPTables: t, ctx: ctx, b: newBatch(t.whole(ctx)), told: told}
-	s.known = t.options.Forwards || t.nat.maybe != nil
-	for _, e := range list {
-		if e.Action == Forward {
-			s.forwards = append(s.forwards, e)
-		} else {
-			s.accepts = append(s.accepts, e)
-		}
-	}
-	if lines, ok := s.open(t.in); ok {
-		s.settle(t.in, lines, s.accepts, everything)
-		s.settleForwards(lines)
-	}
-	if refused != nil {
-		s.b.errs = append(s.b.errs, refused)
-	}
-	return s.b.err()
-}
-
-// open looks at a place and makes ready what is wanted there.
-func (s *reconciling) open(p *place) ([]line, bool) {
-	if s.b.over {
-		return nil, false
-	}
-	lines, err := p.look(s.b.run)
-	if !s.b.note(err) {
-		return nil, false
-	}
-	s.prepare(p, lines)
-	return lines, true
-}
-
-// prepare makes the chain and the jump, and finds out whether rules can carry
-// their end. In nat nothing is made before there is what lets through.
-func (s *reconciling) prepare(p *place, lines []line) {
-	if p != s.in && !s.needed() || p == s.nat && !s.through {
-		return
-	}
-	made, err := p.mend(s.b.run, lines)
-	s.told.Healed = s.told.Healed || made && (p == s.in || s.known)
-	ok := s.b.note(err)
-	switch {
-	case p == s.in && !s.b.over:
-		s.b.note(s.probe(s.b.run))
-	case p == s.forward:
-		s.through = ok
-	}
-}
-
-// needed reports whether there is to be a place for rules that forward.
-func (s *reconciling) needed() bool { return s.options.Forwards || len(s.forwards) > 0 }
-
-// settle makes the changes in one place that pick takes.
-func (s *reconciling) settle(at *place, lines []line, want []Entry, pick func(*change) bool) {
-	var failed error // of the last try
-	for w := allAtOnce; ; w++ {
-		if w > allAtOnce {
-			var ok bool
-			if lines, ok = s.open(at); !ok {
-				return
-			}
-		}
-		p := s.newPlan(at, lines, want, s.told)
-		p.only(pick)
-		strokes, single := p.split(w)
-		if err := p.strike(s.ctx, s.b, strokes); err != nil {
-			failed = err
-			continue
-		}
-		p.each(s.b, single, failed)
-		return
-	}
-}
-
-// What settle makes: all changes, those that only take out, or the others.
-func everything(*change) bool { return true }
-func removal(c *change) bool  { return c.put == nil }
-func addition(c *change) bool { return c.put != nil }
-
-// settleForwards makes the changes of what is forwarded, if there may be any: what
-// leads away goes before what lets through, and comes after it. The lines are those
-// of the filter table, or of INPUT alone.
-func (s *reconciling) settleForwards(lines []line) {
-	lines, ok := s.openForward(lines)
-	if !ok || !s.needed() && !s.forwarding(lines) {
-		return
-	}
-	away, ok := s.open(s.nat)
-	if ok {
-		s.settle(s.nat, away, s.forwards, removal)
-	}
-	through := s.letThrough(lines)
-	if ok {
-		s.settle(s.nat, away, through, addition)
-	}
-}
-
-// openForward is open for what lets through, which the listing shows already
-// unless it is straight in FORWARD.
-func (s *reconciling) openForward(lines []line) ([]line, bool) {
-	if s.b.over {
-		return nil, false
-	}
-	if s.forward.straight() {
-		var err error
-		lines, err = s.forward.look(s.b.run)
-		if err != nil && !s.needed() && s.nat.maybe == nil && !general(err) {
-			return nil, false // what another program has put there iptables cannot read: none of it is ours
-		}
-		if !s.b.note(err) {
-			return nil, false
-		}
-	}
-	s.forward.remember(lines)
-	s.prepare(s.forward, lines)
-	return lines, true
-}
-
-// letThrough makes the changes in FORWARD, and gives what is let through then.
-func (s *reconciling) letThrough(lines []line) []Entry {
-	s.settle(s.forward, lines, s.forwards, everything)
-	there := make(map[Rule]bool)
-	for _, h := range s.forward.held(lines) {
-		there[h.Rule] = h.known
-	}
-	for _, r := range s.told.Restored {
-		there[r] = true
-	}
-	return slices.DeleteFunc(slices.Clone(s.forwards), func(e Entry) bool { return !there[e.Rule] })
-}
-
 // strike makes strokes. The error is that of one which is worth another try.
 func (p *plan) strike(ctx context.Context, b *batch, strokes []*stroke) error {
 	for _, s := range strokes {
@@ -183,7 +36,7 @@ func (p *plan) strike(ctx context.Context, b *batch, strokes []*stroke) error {
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = p.t.restore(context.WithoutCancel(ctx), cmp.Or(p.table, "filter"), p.text(s))
+			err = p.t.restore(context.WithoutCancel(ctx), p.name(), p.text(s))
 		}
 		if err != nil && !general(err) {
 			return err

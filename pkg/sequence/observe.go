@@ -13,8 +13,8 @@ import (
 // The same packet seen twice (protocol, source port and destination port; a SYN sent again, or logged twice) counts once
 // for as long as the first is remembered, which is the longest Timeout. One without a source port (0) always counts.
 //
-// What has made a match counts no more for that section, and for others it is a stray. But a longer sequence that
-// contains the matched one, in its order, may use it: it would never match otherwise.
+// What has made a match counts no more for that section or one with the same steps, and for others it is a stray. But a
+// longer sequence that contains the matched one, in its order, may use it: it would never match otherwise.
 func (m *Matcher) Observe(p packet.Packet, now time.Time) []Match {
 	if m.began.IsZero() {
 		m.began = now

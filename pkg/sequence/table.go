@@ -10,7 +10,7 @@ import (
 // triesEach is how many tries there is room for, times the number of sources. Most sources of a flood need one.
 const triesEach = 4
 
-// A table is the tries of all sources, in memory that is set aside at the start: 48 bytes for a try and 48 for a source,
+// A table is the tries of all sources, in memory that is set aside at the start: 48 bytes for a try and 44 for a source,
 // and what was not used yet costs nothing. Places are numbers; 0 is none.
 type table struct {
 	tries   []try

@@ -3,6 +3,7 @@ package sniff
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -275,8 +276,7 @@ func TestNew(t *testing.T) {
 		"a blank":          {Options{Interface: "eth0 ", Wants: sorts}, `"eth0 "` + name},
 		"an alias":         {Options{Interface: "eth0:1", Wants: sorts}, `"eth0:1"` + name},
 		"a dot":            {Options{Interface: ".", Wants: sorts}, `"."` + name},
-		"no wants":         {Options{Interface: "eth0"}, "failed to want packets: 0 combinations of protocol and flags, can be 1 to 64"},
-		"too many wants":   {Options{Interface: "eth0", Wants: many}, "failed to want packets: 65 combinations of protocol and flags, can be 1 to 64"},
+		"too many wants":   {Options{Interface: "eth0", Wants: many}, "failed to want packets: 65 combinations of protocol and flags, can be 64 at most"},
 		"a protocol":       {Options{Interface: "eth0", Wants: []Want{{Proto: packet.ICMP}}}, "failed to want packets: protocol 1 is neither TCP nor UDP"},
 		"no range":         {Options{Interface: "eth0", Wants: []Want{{Proto: packet.TCP, Low: 2, High: 1}}}, "failed to want packets: ports 2-1 are no range"},
 		"flags of UDP":     {Options{Interface: "eth0", Wants: []Want{{Proto: packet.UDP, Mask: 2}}}, "failed to want packets: UDP has no flags"},
@@ -286,6 +286,18 @@ func TestNew(t *testing.T) {
 		s, err := New(test.options)
 		if got := fmt.Sprint(err); err == nil != (test.err == "") || err != nil && got != test.err || (s == nil) != (err != nil) {
 			t.Errorf("%s: error %v, want %q", what, err, test.err)
+		}
+	}
+}
+
+// Where the kernel has to hand over more than is wanted, the rest is left out here.
+func TestTakes(t *testing.T) {
+	t.Parallel()
+	tap := &tap{Sniffer: mustNew(t, Options{Interface: "eth0"}), ours: NewOurs([]netip.Addr{docs.dst4})}
+	tap.ours.list = func() ([]net.Addr, error) { return nil, nil }
+	for port, want := range map[uint16]bool{7000: true, 7001: false, 6999: false} {
+		if got := tap.takes(docs.packet(false, packet.UDP, port, 0)); got != want {
+			t.Errorf("UDP %d: taken %v", port, got)
 		}
 	}
 }

@@ -139,6 +139,40 @@ func TestEthernet(t *testing.T) {
 	r.wantReports()
 }
 
+// What is wanted can change at a packet: others pass then, in both families.
+func TestSetWants(t *testing.T) {
+	t.Parallel()
+	laptop, gate := wire(t)
+	syns := func(ports ...uint16) (wants []Want) {
+		for _, port := range ports {
+			wants = append(wants, Want{Proto: packet.TCP, Low: port, High: port, Set: packet.SYN, Mask: packet.SYN})
+		}
+		return wants
+	}
+	sniffer := mustNew(t, Options{Interface: "eth0", Wants: syns(800, 1000)})
+	r := gate.run(sniffer, func(p packet.Packet) {
+		if p.DstPort != 800 {
+			return
+		}
+		if err := sniffer.SetWants([]Want{{Proto: packet.ICMP}}); err == nil {
+			t.Error("no error for what cannot be wanted")
+		}
+		if err := sniffer.SetWants(syns(2000, 1000)); err != nil {
+			t.Error(err)
+		}
+	})
+	first, next := docs.packet(false, packet.TCP, 800, packet.SYN), docs.packet(false, packet.TCP, 2000, packet.SYN)
+	laptop.send("eth0", gateLink, build(next), build(first), docs.mark(false))
+	r.want(false, first)
+	r.look()
+	for _, v6 := range []bool{false, true} {
+		first, next = docs.packet(v6, packet.TCP, 800, packet.SYN), docs.packet(v6, packet.TCP, 2000, packet.SYN)
+		laptop.send("eth0", gateLink, build(first), build(next), docs.mark(v6))
+		r.want(v6, next)
+	}
+	r.wantReports()
+}
+
 // An address that comes later is one of ours, and one that has gone is not.
 func TestAddressesChange(t *testing.T) {
 	t.Parallel()
@@ -255,7 +289,7 @@ func TestTag(t *testing.T) {
 	laptop, gate := wire(t)
 	r := gate.sniff(Options{Interface: "eth0"}, nil)
 	tagged := append([]byte{0, 7, 8, 0}, build(docs.packet(false, packet.TCP, 800, packet.SYN))...)
-	laptop.sendAs(unix.ETH_P_8021Q, "eth0", gateLink, tagged)
+	laptop.sendAs(func([]byte) uint16 { return unix.ETH_P_8021Q }, "eth0", gateLink, tagged)
 	laptop.send("eth0", gateLink, docs.mark(false))
 	r.want(false)
 }

@@ -28,7 +28,8 @@ type Options struct {
 	// Interface is the name of the interface, which need not exist: 1 to 15 bytes. It is the one that the firewall
 	// would name: a VLAN's packets come by the VLAN's interface, those of a bridge or a bond by its own.
 	Interface string
-	// Wants are the packets to hand on. There are no more than 64 combinations of protocol and flags.
+	// Wants are the packets to hand on. There are no more than 64 combinations of protocol and flags; of
+	// none nothing is handed on.
 	Wants []Want
 	// Targets are destinations that count beside this machine's own addresses.
 	Targets []netip.Addr
@@ -46,6 +47,7 @@ type Options struct {
 type Sniffer struct {
 	name    string
 	classes []class
+	changed bool // since the kernel's filters were made
 	targets []netip.Addr
 	report  func(msg string, err error)
 	started func()
@@ -56,7 +58,7 @@ type Sniffer struct {
 // New gives a Sniffer, and starts nothing. The errors are those of a name that no interface can have, and of Wants
 // that are none, too many, or match nothing.
 func New(o Options) (*Sniffer, error) {
-	if n := o.Interface; n == "" || len(n) > 15 || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\v\f\r\x00\xa0") {
+	if n := o.Interface; n == "" || len(n) > 15 || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\v\f\r\x00") {
 		return nil, fmt.Errorf("%q cannot be the name of an interface: 1 to 15 bytes, no blank, slash or colon", n)
 	}
 	classes, err := classesOf(o.Wants)
@@ -77,6 +79,17 @@ func New(o Options) (*Sniffer, error) {
 		s.looked = func() {}
 	}
 	return s, nil
+}
+
+// SetWants has other packets handed on from now on. It is for the function that Run calls with each packet, and costs
+// none of those that are wanted before and after. The errors are those of New, and change nothing.
+func (s *Sniffer) SetWants(wants []Want) error {
+	classes, err := classesOf(wants)
+	if err != nil {
+		return err
+	}
+	s.classes, s.changed = classes, true
+	return nil
 }
 
 // Run hands every wanted packet that comes in by the interface to handle, until ctx ends; then it returns nil. All

@@ -24,8 +24,9 @@ func Allowed() error {
 
 // A socket gives the packets of one family that an interface receives, from their IP head on.
 type socket struct {
-	conn *afpacket.Conn
-	fd   int // of conn, which is not waited for by the runtime: one goroutine reads both families
+	conn   *afpacket.Conn
+	fd     int // of conn, which is not waited for by the runtime: one goroutine reads both families
+	family family
 }
 
 // newSocket listens. The filter is there before the first packet.
@@ -38,7 +39,7 @@ func newSocket(link *net.Interface, f family, classes []class, buffer int) (*soc
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen on %q: %w", link.Name, err)
 	}
-	s := &socket{conn: conn}
+	s := &socket{conn: conn, family: f}
 	raw, err := conn.SyscallConn()
 	if err == nil {
 		err = raw.Control(func(fd uintptr) { s.fd = int(fd) })
@@ -53,6 +54,18 @@ func newSocket(link *net.Interface, f family, classes []class, buffer int) (*soc
 		return nil, fmt.Errorf("failed to set up the socket on %q: %w", link.Name, err)
 	}
 	return s, nil
+}
+
+// filter puts another filter in the place of the one that is there, at one stroke.
+func (s *socket) filter(classes []class, index int) error {
+	filter, err := bpf.Assemble(s.family.program(classes, index))
+	if err == nil {
+		err = s.conn.SetBPF(filter)
+	}
+	if err != nil {
+		return fmt.Errorf("failed to change the filter: %w", err)
+	}
+	return nil
 }
 
 func (s *socket) close() { s.conn.Close() }

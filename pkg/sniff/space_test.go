@@ -126,17 +126,16 @@ var (
 // send puts IP packets onto an interface of the namespace, whatever its kernel would think of them.
 func (s *space) send(name string, to net.HardwareAddr, packets ...[]byte) {
 	s.t.Helper()
-	for _, b := range packets {
-		kind := uint16(unix.ETH_P_IP)
+	s.sendAs(func(b []byte) uint16 {
 		if b[0]>>4 == 6 {
-			kind = unix.ETH_P_IPV6
+			return unix.ETH_P_IPV6
 		}
-		s.sendAs(kind, name, to, b)
-	}
+		return unix.ETH_P_IP
+	}, name, to, packets...)
 }
 
-// sendAs sends frames of an EtherType.
-func (s *space) sendAs(kind uint16, name string, to net.HardwareAddr, frames ...[]byte) {
+// sendAs sends frames of the EtherTypes that kind tells.
+func (s *space) sendAs(kind func([]byte) uint16, name string, to net.HardwareAddr, frames ...[]byte) {
 	s.t.Helper()
 	s.in(func() error {
 		link, err := net.InterfaceByName(name)
@@ -148,9 +147,10 @@ func (s *space) sendAs(kind uint16, name string, to net.HardwareAddr, frames ...
 			return err
 		}
 		defer unix.Close(fd)
-		addr := unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, kind)), Ifindex: link.Index, Halen: 6}
+		addr := unix.SockaddrLinklayer{Ifindex: link.Index, Halen: 6}
 		copy(addr.Addr[:], to)
 		for _, b := range frames {
+			addr.Protocol = binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, kind(b)))
 			if err := unix.Sendto(fd, b, 0, &addr); err != nil {
 				return err
 			}

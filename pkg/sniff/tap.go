@@ -182,6 +182,9 @@ func (t *tap) drain(s *socket) error {
 		case err == nil:
 			if p, err := packet.DecodeIP(t.buf[:n]); err == nil && t.takes(p) {
 				t.handle(p)
+				if err := t.refilter(); err != nil {
+					return err
+				}
 			}
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 			return nil
@@ -189,6 +192,21 @@ func (t *tap) drain(s *socket) error {
 			return nil // told once; the socket listens on if the interface comes up again
 		default:
 			return fmt.Errorf("failed to read packets from %q: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// refilter has the kernel pick out other packets, if others are wanted now.
+func (t *tap) refilter() error {
+	if !t.changed {
+		return nil
+	}
+	t.changed = false
+	wide := widened(t.classes, maxSpans)
+	for _, s := range t.sockets {
+		if err := s.filter(wide, t.index); err != nil {
+			return err
 		}
 	}
 	return nil

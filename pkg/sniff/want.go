@@ -63,8 +63,8 @@ func classesOf(wants []Want) ([]class, error) {
 		}
 		classes[last].add(span{w.Low, w.High})
 	}
-	if len(classes) == 0 || len(classes) > maxClasses {
-		return nil, fmt.Errorf("failed to want packets: %d combinations of protocol and flags, can be 1 to %d", len(classes), maxClasses)
+	if len(classes) > maxClasses {
+		return nil, fmt.Errorf("failed to want packets: %d combinations of protocol and flags, can be %d at most", len(classes), maxClasses)
 	}
 	return classes, nil
 }

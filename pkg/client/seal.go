@@ -1,0 +1,98 @@
+package client
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/pad"
+	"github.com/portknock/knock/pkg/sequence"
+)
+
+// steps gives what is to be sent, in order.
+func (c *Client) steps(w way) ([]sequence.Step, error) {
+	if steps := c.Config.Sequence; steps != nil {
+		c.Debug("sequence: %s", format(steps))
+		return steps, nil
+	}
+	payload := c.payload(w)
+	ports, err := c.seal(payload)
+	if err != nil {
+		return nil, err
+	}
+	c.Debug("%s: %s", payload, format(ports))
+	steps := make([]sequence.Step, len(ports))
+	for i, port := range ports {
+		steps[i] = sequence.Step{Proto: packet.TCP, Port: port}
+	}
+	return steps, nil
+}
+
+// payload gives what the knock asks for.
+func (c *Client) payload(w way) knock.Payload {
+	payload := knock.Payload{IP: c.Config.IP, Port: c.Config.Port, Time: c.Config.Time}
+	if !payload.IP.IsValid() {
+		payload.IP = w.src
+		if isPrivate(w.src) && !isPrivate(w.host) {
+			c.Warn("%s is a private address: if it is translated on the way, give the one that the host sees with -ip", w.src)
+		}
+	}
+	return payload
+}
+
+func (c *Client) seal(p knock.Payload) ([]uint16, error) {
+	if c.Config.Pad != "" {
+		return c.sealWithPad(p)
+	}
+	codec, err := knock.New(c.Config.Knock)
+	if err != nil {
+		return nil, err
+	}
+	return codec.Seal(p)
+}
+
+// fewLeft is when the user hears that his pad comes to its end.
+const fewLeft = 10
+
+// sealWithPad uses up a part of the pad. That holds also for a knock that is not sent: the same part may be used for no
+// other.
+func (c *Client) sealWithPad(p knock.Payload) ([]uint16, error) {
+	plain, err := p.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	sender, err := pad.OpenSender(c.Config.Pad, pad.Options{AllowReadable: c.Config.AllowReadable})
+	if err != nil {
+		return nil, err
+	}
+	message, err := sender.Seal(plain)
+	if err != nil {
+		return nil, err
+	}
+	switch left := sender.Left(); {
+	case c.Config.Test || c.Config.LogToFile != "":
+		c.Warn("nothing is sent, but the knock's part of the one-time pad is used up: knocks left: %d", left)
+	case left <= fewLeft:
+		c.Warn("the one-time pad comes to its end, make a new one for both ends: knocks left: %d", left)
+	}
+	first := cmp.Or(c.Config.Knock.PortMin, knock.DefaultPortMin)
+	ports := make([]uint16, len(message))
+	for i, b := range message {
+		ports[i] = first + uint16(b)
+	}
+	return ports, nil
+}
+
+// makePad makes a one-time pad, and says what is to be done with it.
+func (c *Client) makePad() error {
+	if err := pad.Make(c.Config.MakePad, c.Config.Knocks); err != nil {
+		return err
+	}
+	if c.Config.Quiet {
+		return nil
+	}
+	_, err := fmt.Fprintf(c.Stdout, "%s: good for %d knocks; copy it to the host by a safe way, such as scp, "+
+		"mode 0600, and say pad = FILE there; here knock with -pad %[1]s\n", c.Config.MakePad, c.Config.Knocks)
+	return err
+}

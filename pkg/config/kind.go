@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/sequence"
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// padded collects where the one-time pad comes from, if there is one in place of a key. A level that names a pad
+// replaces a key of the level before, and the other way round.
+type padded struct {
+	file  string
+	new   string // of the level that is being read
+	twice bool   // a level had a key too
+}
+
+func (p *padded) set(v string) error {
+	p.new = v
+	return notEmpty(v)
+}
+
+// endLevel closes a level, before its secret is closed.
+func (p *padded) endLevel(s *secret) {
+	key := s.newKey != nil || s.newFile != nil
+	p.twice = p.twice || key && p.new != ""
+	switch {
+	case p.new != "":
+		p.file = p.new
+	case key:
+		p.file = ""
+	}
+	p.new = ""
+}
+
+// takeArgs takes the host, and the ports of a sequence behind it.
+func (c *Client) takeArgs(args []string, from origins) (err error) {
+	if len(args) > 0 {
+		c.Host, args = args[0], args[1:]
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	for _, arg := range args {
+		if !likePort(arg) {
+			return ui.Usage(fmt.Errorf("one host at a time: %q is one too many", arg))
+		}
+	}
+	if from.isFlag("sequence") {
+		return from.at("sequence", errors.New("the ports behind the host are a sequence too: one must go"))
+	}
+	c.Sequence, err = sequence.Parse(strings.Join(args, ","))
+	return ui.Usage(err)
+}
+
+// likePort tells a port from a second host: it begins with a number, which is all or ends at a colon.
+func likePort(arg string) bool {
+	number, _, _ := strings.Cut(arg, ":")
+	return number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// isFlag tells whether a setting that was given was given last by its flag.
+func (o origins) isFlag(name string) bool { return o[name] == flagWhere(name) }
+
+// refuse refuses flags that have no place in what is asked for.
+func (o origins) refuse(why string, names ...string) error {
+	for _, name := range names {
+		if o.isFlag(name) {
+			return o.at(name, errors.New(why))
+		}
+	}
+	return nil
+}
+
+// checkMakePad refuses all that is about knocks.
+func (c *Client) checkMakePad(from origins) error {
+	if c.Host != "" {
+		return ui.Usage(fmt.Errorf("no host has a place beside make-pad, which sends nothing: %q is one too many", c.Host))
+	}
+	for _, s := range c.settings() {
+		if slices.Contains([]string{"make-pad", "knocks", "conf", "debug", "quiet"}, s.Name) {
+			continue
+		}
+		if err := from.refuse("it does not go with make-pad", s.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishSequence puts the digits of the port into the sequence, if that is asked for.
+func (c *Client) finishSequence(from origins) error {
+	if err := from.refuse("it does not go with a sequence, which says nothing but its ports",
+		"ip", "time", "key", "key-file", "pad", "cipher", "header", "iv", "iv-length", "port-min"); err != nil {
+		return err
+	}
+	if c.Host == "" && !c.Test {
+		return errNoHost
+	}
+	if c.digits == 0 {
+		return from.refuse("it goes with a sequence only if there are digits", "port")
+	}
+	if c.port < 0 {
+		return errNoPort
+	}
+	steps, err := sequence.Dynamic(c.Sequence, c.digits, uint16(c.port))
+	c.Sequence = steps
+	return from.at("port", err)
+}
+
+// finishSealed checks what an encrypted knock says, and with what it is sealed.
+func (c *Client) finishSealed(from origins) error {
+	switch {
+	case c.port < 0:
+		return errNoPort
+	case c.port > 255:
+		return from.at("port", fmt.Errorf("%d does not fit: the classic knock carries ports 0..255", c.port))
+	case c.Host == "" && !(c.Test && c.IP.IsValid()):
+		return errNoHost
+	}
+	c.Port = uint8(c.port)
+	switch {
+	case c.padded.twice:
+		return from.at("pad", errors.New("pad and key exclude each other: give one of them"))
+	case c.padded.file != "":
+		c.Pad, c.AllowReadable = c.padded.file, c.secret.allowReadable
+		return from.refuse("it does not go with a pad", "cipher", "header", "iv", "iv-length")
+	case c.Knock.Cipher == knock.CipherNone:
+		if err := from.refuse("cipher none has no key, and hides nothing", "key", "key-file"); err != nil {
+			return err
+		}
+		c.Warnings = append(c.Warnings, "cipher none hides nothing: whoever sees this knock can read it, and make others")
+	}
+	if err := checkHeader(&c.Knock, from); err != nil {
+		return err
+	}
+	return withKey(&c.Knock, &c.secret, from)
+}

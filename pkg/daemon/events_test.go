@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const sections = `
+[open]
+sequence = 102,100,100,103
+open = 22/tcp, 53/udp
+time = 15
+[close]
+sequence = 103,100,100,102
+close = 22/tcp
+[any]
+sequence = 1042,1044,1043
+digits = 1040
+allow_ports = 8000-8999
+time = 0
+[inside]
+sequence = 7000,8000,9000
+forward = 2222=10.0.0.5:22
+`
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, conf(t, sections))
+	for i, s := range []struct {
+		ports []uint16
+		wait  string
+	}{
+		{[]uint16{102, 100, 100, 103}, "rule opened ip=203.0.113.5 port=53"},
+		{[]uint16{7000, 8000, 9000}, "rule opened ip=203.0.113.5 port=2222"},
+		{[]uint16{1042, 1044, 1043, 1048, 1040, 1048, 1040, 1042, 1044, 1043}, "rule opened ip=203.0.113.5 port=8080"},
+		{[]uint16{1042, 1044, 1043, 1048, 1040, 1042, 1044, 1043}, "port 80 is not in allow_ports"},
+	} {
+		r.append(t, packetLines("203.0.113.5", 1000*(i+1), s.ports...))
+		r.journal.wait(t, s.wait)
+	}
+	r.checkDump(t, "chain\nforward chain\naccept 203.0.113.5 8080/tcp\nforward 203.0.113.5 2222/tcp to 10.0.0.5:22 for 15 min\n"+
+		"accept 203.0.113.5 53/udp for 15 min\naccept 203.0.113.5 22/tcp for 15 min\n")
+	r.append(t, packetLines("203.0.113.5", 9000, 103, 100, 100, 102))
+	r.journal.wait(t, "rule closed ip=203.0.113.5 port=22")
+	for _, want := range []string{
+		"knock accepted src=203.0.113.5 knock=open 22/tcp for 15 min, open 53/udp for 15 min section=open",
+		"knock accepted src=203.0.113.5 knock=forward 2222/tcp to 10.0.0.5:22 for 15 min section=inside",
+		"knock accepted src=203.0.113.5 knock=open 8080/tcp without time limit section=any",
+		"knock refused src=203.0.113.5 knock=open 80/tcp without time limit section=any reason=port 80 is not in allow_ports",
+		"knock accepted src=203.0.113.5 knock=close 22/tcp section=close",
+	} {
+		if got := strings.Count(r.journal.text(), want+"\n"); got != 1 {
+			t.Errorf("%d times %q in\n%s", got, want, r.journal.text())
+		}
+	}
+}
+
+// A section's commands run for who has knocked, and what is owed of them when the daemon ends is paid then. A sequence
+// that counts once is marked before.
+func TestEventCommands(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	out, list := filepath.Join(dir, "out"), filepath.Join(dir, "sequences")
+	if err := os.WriteFile(list, []byte(" 1,2,3\n 4,5,6\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, conf(t, fmt.Sprintf(`
+[run]
+one_time_sequences = %s
+start_command = echo start %%IP%% >> %s
+cmd_timeout = 3600
+stop_command = echo stop %%IP%% >> %[2]s
+`, list, out)))
+	r.append(t, packetLines("203.0.113.5", 1000, 1, 2, 3))
+	r.journal.wait(t, "command started")
+	r.append(t, packetLines("203.0.113.6", 1000, 1, 2, 3)) // it has been used
+	r.append(t, packetLines("203.0.113.7", 1000, 4, 5, 6))
+	r.journal.wait(t, "command started src=203.0.113.7")
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(got) != 4 || got[0] != "start 203.0.113.5" || got[1] != "start 203.0.113.7" || !strings.HasPrefix(got[2], "stop ") || !strings.HasPrefix(got[3], "stop ") {
+		t.Errorf("the commands said %q", got)
+	}
+	marked, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("#1,2,3\n#4,5,6\n", string(marked)); diff != "" {
+		t.Errorf("the sequences (-want +got)\n%s", diff)
+	}
+}
+
+// A reload changes sections; what has been knocked of one that stays still counts.
+func TestEventsReload(t *testing.T) {
+	t.Parallel()
+	before := load(t, "-log=l", conf(t, sections))
+	old, err := newPipeline(before, func(decision) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := newPipeline(load(t, "-log=l", conf(t, sections)), func(decision) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := newPipeline(load(t, "-log=l", conf(t, strings.Replace(sections, "9000", "9001", 1))), func(decision) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same.succeed(old)
+	other.succeed(old)
+	if same.sequences != old.sequences || other.sequences == old.sequences {
+		t.Errorf("same sections: kept %v; others: kept %v; want true, false", same.sequences == old.sequences, other.sequences == old.sequences)
+	}
+}
