@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/command"
@@ -20,8 +22,9 @@ type Event struct {
 
 	Open, Close []PortProto
 	Forward     []Forward
-	Dynamic     Ports         // with Match.Digits: those that may be asked for
-	Time        time.Duration // how long what it opens is open; 0: without an end
+	AllowIPs    []netip.Prefix // of whom it is heeded; nil: of anybody
+	Dynamic     Ports          // with Match.Digits: those that may be asked for
+	Time        time.Duration  // how long what it opens is open; 0: without an end
 	Commands    Commands
 
 	haveTime bool
@@ -41,6 +44,9 @@ func (c Commands) Any() bool {
 	return !c.Start.IsZero() || !c.Stop.IsZero() || !c.Start6.IsZero() || !c.Stop6.IsZero()
 }
 
+// maxWait is the longest time from a start command to its stop command, in seconds: a year.
+const maxWait = 366 * 86400
+
 // Knockd's own defaults.
 const (
 	knockdTimeout = 25 * time.Second
@@ -58,19 +64,19 @@ func (e *Event) settings() []Setting {
 	c := &e.Commands
 	steps := func(v string) (err error) { e.Match.Steps, err = sequence.Parse(v); return err }
 	return []Setting{
-		setting("sequence", "", steps),
+		setting("sequence", "", withoutComment(steps)),
 		setting("one-time-sequences", "", name(&e.OneTime)),
-		setting("seq-timeout", "", duration(&e.Match.Timeout, time.Second, "seconds", 1, 3600)),
+		setting("seq-timeout", "", withoutComment(duration(&e.Match.Timeout, time.Second, "seconds", 1, 86400))),
 		setting("tcpflags", "", func(v string) (err error) { e.Match.Flags, err = sequence.ParseFlags(v); return err }),
 		setting("target", "", address(&e.Match.Target)),
 		commandSetting("command", &c.Start, nil),
 		commandSetting("start-command", &c.Start, nil),
 		commandSetting("command-6", &c.Start6, &c.have6),
 		commandSetting("start-command-6", &c.Start6, &c.have6),
-		setting("cmd-timeout", "", func(v string) error {
+		setting("cmd-timeout", "", withoutComment(func(v string) error {
 			c.haveWait = true
-			return duration(&c.Wait, time.Second, "seconds", 0, 7*86400)(v)
-		}),
+			return duration(&c.Wait, time.Second, "seconds", 0, maxWait)(v)
+		})),
 		commandSetting("stop-command", &c.Stop, nil),
 		commandSetting("stop-command-6", &c.Stop6, &c.haveStop6),
 
@@ -83,6 +89,7 @@ func (e *Event) settings() []Setting {
 		}),
 		setting("digits", "", integer(&e.Match.Digits, "the port of digit 0, with nine more above it", 1, 65535-9)),
 		setting("allow-ports", "", ports(&e.Dynamic, 65535)),
+		setting("allow-ips", "", networks(&e.AllowIPs)),
 	}
 }
 
@@ -129,6 +136,21 @@ func (e *Event) finish(from origins) error {
 	case e.Match.Digits != 0 && len(e.Open)+len(e.Close)+len(e.Forward) > 0:
 		return from.at("digits", errors.New("open, close and forward do not go with it: the knock says which port"))
 	}
+	return e.checkPorts(from)
+}
+
+// checkPorts refuses a port that is to be opened in two ways.
+func (e *Event) checkPorts(from origins) error {
+	for _, f := range e.Forward {
+		if slices.Contains(e.Open, f.Port) {
+			return from.at("forward", fmt.Errorf("port %s is opened too: it is either opened or forwarded", f.Port))
+		}
+	}
+	for _, p := range e.Close {
+		if slices.Contains(e.Open, p) {
+			return from.at("close", fmt.Errorf("port %s is opened too", p))
+		}
+	}
 	return nil
 }
 
@@ -161,6 +183,8 @@ func (e *Event) warnings() (list []string) {
 	switch nothing := len(e.Open)+len(e.Close)+len(e.Forward) == 0 && e.Match.Digits == 0; {
 	case nothing && !c.Any():
 		list = append(list, fmt.Sprintf("[%s] does nothing but say that it was knocked", e.Name))
+	case c.Start.IsZero() && c.Start6.IsZero() && c.Any():
+		list = append(list, fmt.Sprintf("[%s] stop_command is never run without a start_command", e.Name))
 	case c.haveWait && c.Stop.IsZero() && c.Stop6.IsZero():
 		list = append(list, fmt.Sprintf("[%s] cmd_timeout does nothing without a stop_command", e.Name))
 	}

@@ -57,6 +57,9 @@ func (s *secret) endLevel(path string) {
 	s.newKey, s.newFile = nil, nil
 }
 
+// forget drops what earlier levels said.
+func (s *secret) forget() { s.key, s.file, s.holder, s.haveKey = "", "", "", false }
+
 // passphrase gives the key that was settled on, and reads its file if it has one.
 func (s *secret) passphrase() ([]byte, error) {
 	switch {

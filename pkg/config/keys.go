@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -22,6 +24,8 @@ type Key struct {
 	Until   time.Time // when the key ends; zero: never
 
 	secret secret
+	padded padded
+	where  string // of its section; empty at the top
 }
 
 // Allow says which knocks are heeded. The zero Allow heeds all, as the prototype did.
@@ -38,6 +42,22 @@ type Forward struct {
 	To   netip.AddrPort // IPv4
 }
 
+// Rule is what is put into the firewall for src.
+func (f Forward) Rule(src netip.Addr) firewall.Rule {
+	r := f.Port.Rule(src)
+	r.Action, r.To = firewall.Forward, f.To
+	return r
+}
+
+// Rule is what is put into the firewall to open p for src.
+func (p PortProto) Rule(src netip.Addr) firewall.Rule {
+	r := firewall.Rule{Src: src, Port: p.Port}
+	if p.Proto == packet.UDP {
+		r.Proto = firewall.UDP
+	}
+	return r
+}
+
 // keyPrefix begins the title of a section about a key.
 const keyPrefix = "key "
 
@@ -46,7 +66,7 @@ func (k *Key) settings() []Setting {
 	all := k.secret.settings()
 	all = append(all, sealing(&k.Knock)...)
 	return append(all, []Setting{
-		setting("pad", "the `FILE` of a one-time pad that both ends have, in place of a key", name(&k.Pad)),
+		setting("pad", "the `FILE` of a one-time pad that both ends have, in place of a key", k.padded.set),
 		setting("allow-ports", "heed only knocks for these `PORTS`, 22,80-90 (default: any)", ports(&k.Allow.Ports, 255)),
 		setting("allow-ips",
 			"heed only knocks for addresses in these `NETWORKS`, 203.0.113.0/24,198.51.100.7 (default: any)",
@@ -56,7 +76,7 @@ func (k *Key) settings() []Setting {
 			integer(&k.Allow.MaxTime, "minutes", 1, 254)),
 		toggle("match-source", "heed only knocks for the address that they come from", &k.Allow.MatchSource),
 		setting("forward",
-			"forward these ports in place of opening them: `PORT=ADDRESS:PORT`, 2222=10.0.0.5:22; PORT= may be left out",
+			"forward these ports in place of opening them: `PORT=ADDRESS:PORT`, 80=10.0.0.5:8080; PORT= may be left out",
 			forwards(&k.Forward)),
 		setting("until", "heed no knock after this `DAY`, 2027-01-31, or instant, 2027-01-31T18:00:00Z (default: no end)", day(&k.Until)),
 	}...)
@@ -74,11 +94,21 @@ func withoutPort(settings []Setting) (some []Setting) {
 
 // newKey makes the key of a section, which takes from the top of the file what it does not say itself, but neither the
 // secret nor its end.
-func newKey(top *Key, name string) *Key {
+func newKey(top *Key, name, where string) *Key {
 	k := *top
-	k.Name, k.Pad, k.Until, k.secret = name, "", time.Time{}, secret{allowReadable: top.secret.allowReadable}
+	k.Name, k.Pad, k.Until, k.where = name, "", time.Time{}, where
+	k.secret, k.padded = secret{allowReadable: top.secret.allowReadable}, padded{}
 	k.Knock.Passphrase = nil
 	return &k
+}
+
+// endLevel closes a level that says where the key comes from. Path is the configuration file that it was, or empty.
+func (k *Key) endLevel(path string) {
+	if k.padded.endLevel(&k.secret); k.padded.file != "" {
+		k.secret.forget() // it took its place
+	}
+	k.secret.endLevel(path)
+	k.Pad = k.padded.file
 }
 
 // given tells whether there is a key here at all.
@@ -89,8 +119,10 @@ func (k *Key) given() bool {
 // finish fills in the passphrase and checks the key as a whole. From tells where its settings stand.
 func (k *Key) finish(from origins) error {
 	switch {
-	case k.Pad != "" && k.secret.given():
+	case k.padded.twice:
 		return from.at("pad", errors.New("pad and key exclude each other: give one of them"))
+	case k.unreachable() != nil:
+		return from.at("forward", k.unreachable())
 	case k.Pad != "":
 		return k.checkPad(from)
 	}
@@ -104,6 +136,16 @@ func (k *Key) finish(from origins) error {
 		return from.at("iv", errors.New("it goes with header = none only: with the header each knock carries its own"))
 	}
 	return withKey(&k.Knock, &k.secret, from)
+}
+
+// unreachable tells of a forward that no knock can ask for.
+func (k *Key) unreachable() error {
+	for _, f := range k.Forward {
+		if f.Port.Port > 255 || f.Port.Proto != packet.TCP {
+			return fmt.Errorf("no knock of a key asks for port %s: it carries TCP ports 0..255", f.Port)
+		}
+	}
+	return nil
 }
 
 // checkCipher refuses a cipher that does not go with the rest.
@@ -138,7 +180,7 @@ func distinct(keys []Key) error {
 			same := k.Pad != "" && k.Pad == other.Pad ||
 				k.Pad == "" && other.Pad == "" && len(k.Knock.Passphrase) > 0 && bytes.Equal(k.Knock.Passphrase, other.Knock.Passphrase)
 			if same {
-				return ui.Usage(fmt.Errorf("%s and %s are the same: give each its own", other.title(), k.title()))
+				return ui.Usage(fmt.Errorf("%s has the same key as %s: give each its own", k.title(), other.title()))
 			}
 		}
 	}
@@ -150,7 +192,7 @@ func (k *Key) title() string {
 	if k.Name == "" {
 		return "the key at the top of the file"
 	}
-	return "[" + keyPrefix + k.Name + "]"
+	return k.where
 }
 
 // nameOf gives the name in the title of a section about a key.

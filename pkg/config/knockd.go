@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // knockd holds the directives of the section [options], in which knockd has its settings.
 type knockd struct {
 	present          bool // there is such a section
@@ -23,9 +25,10 @@ func (k *knockd) settings() []Setting {
 	}
 }
 
-// apply gives d what it was not told otherwise.
+// apply gives d what it was not told otherwise. A file may well be knockd's without its [options].
 func (k *knockd) apply(d *Daemon) {
-	if !k.present {
+	runs := slices.ContainsFunc(d.Events, func(e Event) bool { return e.Commands.Any() })
+	if !k.present && (len(d.Keys) > 0 || !runs) {
 		return
 	}
 	d.Syslog, d.LogFile = k.syslog, k.logFile

@@ -176,6 +176,14 @@ type PortProto struct {
 	Proto packet.Proto
 }
 
+// String gives "22/tcp" or "53/udp".
+func (p PortProto) String() string {
+	if p.Proto == packet.UDP {
+		return fmt.Sprintf("%d/udp", p.Port)
+	}
+	return fmt.Sprintf("%d/tcp", p.Port)
+}
+
 // parsePortProto takes "22", "22/tcp" or "53/udp".
 func parsePortProto(v string) (PortProto, error) {
 	text, proto, named := strings.Cut(v, "/")
@@ -251,7 +259,23 @@ func parseForward(part string) (Forward, error) {
 		outer += "/" + proto
 	}
 	port, err := parsePortProto(outer)
-	return Forward{port, to}, err
+	if err != nil {
+		return Forward{}, err
+	}
+	f := Forward{port, to}
+	return f, f.Rule(netip.AddrFrom4([4]byte{192, 0, 2, 1})).Check()
+}
+
+// withoutComment lets a value end where a # after a blank is: knockd reads the number or the ports before it.
+func withoutComment(set func(string) error) func(string) error {
+	return func(v string) error {
+		for i := 1; i < len(v); i++ {
+			if v[i] == '#' && (v[i-1] == ' ' || v[i-1] == '\t') {
+				v = strings.TrimSpace(v[:i])
+			}
+		}
+		return set(v)
+	}
 }
 
 // address takes an address of either family.

@@ -88,6 +88,7 @@ func TestKnockdsOptions(t *testing.T) {
 		"interface":        {"[options]\nInterface = ppp0\nPidFile = /p\n" + section, nil, Source{Interface: "ppp0"}, "/p"},
 		"a flag":           {"[Options]\ninterface = ppp0\n" + section, []string{"-nflog=5", "-pid-file=/q"}, Source{NFLOG: true, Group: 5}, "/q"},
 		"a line of ours":   {"log = /l\npid-file = /r\n[options]\nPidFile = /p\n" + section, nil, Source{Log: "/l"}, "/r"},
+		"no options":       {section, nil, Source{Interface: "eth0"}, ""},
 		"a flag over ours": {"log = /l\n" + section, []string{"-kmsg=true"}, Source{Kmsg: true}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,6 +109,7 @@ func TestSections(t *testing.T) {
 	d, err := LoadDaemon(flags("-max-time=30", "-conf="+write(t, `log = /l
 key = k
 allow-ports = 22
+allow-ips = 198.51.100.0/24
 header = randomiv
 port-min = 2000
 
@@ -122,7 +124,7 @@ until = 2027-01-31
 [key bob]
 key = b
 max-time = 5
-forward = 2222=10.0.0.5:22
+forward = 222=10.0.0.5:22
 
 [key carol]
 pad = /pad
@@ -142,6 +144,7 @@ time = 5
 [close]
 sequence = 103,100,100,102
 close = 22
+allow_ips = 203.0.113.7
 `, 0o600)), noEnv)
 	if err != nil {
 		t.Fatal(err)
@@ -158,15 +161,16 @@ close = 22
 		change(&o)
 		return o
 	}
-	allow22 := Allow{Ports: Ports{{22, 22}}, MaxTime: 30}
+	ips := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	allow22 := Allow{Ports: Ports{{22, 22}}, IPs: ips, MaxTime: 30}
 	wantKeys := []Key{
 		{Knock: top, Allow: allow22},
 		{Name: "alice", Knock: with(func(o *knock.Options) { o.Passphrase, o.Header, o.IV = []byte("a"), "none", []byte("abcdefgh") }),
 			Allow: Allow{Ports: Ports{{80, 80}}, IPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, MaxTime: 30},
 			Until: time.Date(2027, 2, 1, 0, 0, 0, 0, time.Local)},
 		{Name: "bob", Knock: with(func(o *knock.Options) { o.Passphrase = []byte("b") }),
-			Allow:   Allow{Ports: Ports{{22, 22}}, MaxTime: 5},
-			Forward: []Forward{{PortProto{2222, packet.TCP}, netip.MustParseAddrPort("10.0.0.5:22")}}},
+			Allow:   Allow{Ports: Ports{{22, 22}}, IPs: ips, MaxTime: 5},
+			Forward: []Forward{{PortProto{222, packet.TCP}, netip.MustParseAddrPort("10.0.0.5:22")}}},
 		{Name: "carol", Pad: "/pad", Knock: with(func(o *knock.Options) { o.Passphrase = nil }), Allow: allow22},
 	}
 	if diff := cmp.Diff(wantKeys, d.Keys, compare...); diff != "" {
@@ -174,7 +178,7 @@ close = 22
 	}
 	open, dynamic, shut := newEvent("open"), newEvent("dynamic"), newEvent("close")
 	for _, e := range []*Event{open, dynamic, shut} {
-		e.Match.Flags = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}
+		e.Match.Flags, e.AllowIPs = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}, ips
 	}
 	open.Match.Steps = steps(102, 100, 100, 103)
 	open.Open = []PortProto{{22, packet.TCP}, {53, packet.UDP}}
@@ -183,6 +187,7 @@ close = 22
 	dynamic.Match.Steps, dynamic.Match.Digits = steps(1042, 1044, 1043), 1040
 	dynamic.Dynamic, dynamic.Time = Ports{{1, 1000}, {8080, 8080}}, 5*time.Minute
 	shut.Match.Steps, shut.Close = steps(103, 100, 100, 102), []PortProto{{22, packet.TCP}}
+	shut.AllowIPs = []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}
 	if diff := cmp.Diff([]Event{*open, *dynamic, *shut}, d.Events, compare...); diff != "" {
 		t.Errorf("events (-want +got)\n%s", diff)
 	}

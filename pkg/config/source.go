@@ -87,9 +87,12 @@ func checkInterface(v string) error {
 		return fmt.Errorf("%q is no name of an interface: want 1 to 15 bytes, like eth0", v)
 	}
 	for _, c := range v {
-		if c <= ' ' || c == '/' || c == 0x7f {
+		if c <= ' ' || c == '/' || c == ':' || c == 0x7f {
 			return fmt.Errorf("%q is no name of an interface: want one like eth0", v)
 		}
+	}
+	if v == "." || v == ".." {
+		return fmt.Errorf("%q is no name of an interface: want one like eth0", v)
 	}
 	return nil
 }

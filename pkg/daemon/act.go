@@ -47,7 +47,7 @@ func (d *Daemon) act(k decision) {
 // actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
 func (d *Daemon) actOnEvent(k decision) {
 	for _, p := range k.event.Close {
-		d.reportRefused(d.leases.Close(acceptRule(k.src, p)), "knock not carried out", k.src)
+		d.reportRefused(d.leases.Close(p.Rule(k.src)), "knock not carried out", k.src)
 	}
 	for _, r := range k.event.opens(k.src, k.port) {
 		d.reportRefused(d.leases.Open(r, k.event.Time), "knock not carried out", k.src)

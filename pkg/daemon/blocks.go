@@ -26,14 +26,12 @@ type blocks struct {
 	told bool // that a block of a fixed IV could not be remembered
 }
 
-// openBlocks opens the book of a key, or takes it from old, which may be nil. A daemon that only says what it would do
+// openBlocks opens the book of a key, or takes it from old. A daemon that only says what it would do
 // leaves the state alone. What its header asks for is noted, and in force once memory.commit has been called.
-func openBlocks(c *config.Daemon, k config.Key, old *memory, log *logrus.Logger) (*blocks, error) {
-	if old != nil {
-		for _, b := range old.blocks {
-			if b.serves(k) {
-				return b, b.setHeader(k.Knock.Header)
-			}
+func openBlocks(c *config.Daemon, k config.Key, old memory, log *logrus.Logger) (*blocks, error) {
+	for _, one := range old {
+		if b := one.blocks; b != nil && b.serves(k) {
+			return b, b.setHeader(k.Knock.Header)
 		}
 	}
 	b := &blocks{key: k.Knock.Passphrase, max: c.MaxBlocks, log: log}

@@ -42,7 +42,7 @@ type Daemon struct {
 	// mu guards the fields below. It is held while a line is looked at, so that a reload comes between two lines.
 	mu      sync.Mutex
 	setup   *setup
-	memory  *memory
+	memory  memory
 	sniffer *sniff.Sniffer     // what is read from; nil: something else
 	rewatch context.CancelFunc // ends the reading of a source that is no longer the one
 	seen    seen
@@ -114,11 +114,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	defer d.forget()
 	d.warnOfForwarding()
+	if err := d.commands.Start(ctx); err != nil { // first: it leaves the firewall alone
+		return err
+	}
 	if err := d.leases.Start(ctx); err != nil {
 		return hintAtRights(err)
-	}
-	if err := d.commands.Start(ctx); err != nil {
-		return err
 	}
 	// The leases and commands end with ctx, even if the reading hangs, and with the reading.
 	ctx, end := context.WithCancel(ctx)
@@ -154,7 +154,7 @@ func (d *Daemon) remember() error {
 		return err
 	}
 	d.memory = m
-	m.commit()
+	m.commit(d.log)
 	m.serve(d.setup.pipeline)
 	return nil
 }

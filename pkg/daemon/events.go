@@ -19,15 +19,19 @@ import (
 type event struct {
 	config.Event
 	once *onetime.File // its sequences, each of which counts once; nil: there is only one
+	list func(path string) (*onetime.File, error)
 }
 
 // setEvents makes what looks for the sequences of events.
-func (p *pipeline) setEvents(all []config.Event) (err error) {
+func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 	var sections []sequence.Section
-	for _, c := range all {
-		e := &event{Event: c}
-		if c.OneTime != "" {
-			if e.once, err = onetime.Open(c.OneTime); err != nil {
+	for _, one := range c.Events {
+		e := &event{Event: one}
+		if one.OneTime != "" {
+			if e.list = onetime.Open; c.Test || c.Replay != "" {
+				e.list = onetime.OpenReader
+			}
+			if e.once, err = e.list(one.OneTime); err != nil {
 				return err
 			}
 			e.Match.Steps = e.once.Steps()
@@ -63,31 +67,40 @@ func (p *pipeline) succeedSequences(old *pipeline) {
 func (p *pipeline) observeSequences(pkt packet.Packet) {
 	for _, m := range p.sequences.Observe(pkt, p.now) {
 		e := p.events[m.Section]
-		d := decision{src: m.Src, event: e, port: m.Port, refusal: e.refusal(m)}
-		if d.refusal == "" && e.once != nil {
+		d := decision{src: m.Src, event: e, port: m.Port}
+		if e.once != nil { // it has been seen on its way, heeded or not
 			d.refusal = p.useUp(m.Section, e)
+		}
+		if d.refusal == "" {
+			d.refusal = e.refusal(m)
 		}
 		p.decide(d)
 	}
 }
 
-// useUp marks a sequence that counts once, and says why the knock must not be heeded, or nothing.
-func (p *pipeline) useUp(section int, e *event) string {
-	if p.dry {
-		return ""
-	}
+// useUp marks a sequence that counts once, and says why the knock must not be heeded, or nothing. A list that somebody
+// has changed meanwhile is taken up anew: the next knock is one of it.
+func (p *pipeline) useUp(section int, e *event) (refusal string) {
 	if err := e.once.Use(); err != nil {
-		return "its sequence cannot be marked as used: " + err.Error()
+		refusal = "its sequence cannot be marked as used: " + err.Error()
+		if list, err := e.list(e.OneTime); err == nil {
+			e.once = list
+		}
+	}
+	if slices.Equal(e.Match.Steps, e.once.Steps()) && refusal != "" {
+		return refusal // nothing is another
 	}
 	e.Match.Steps = e.once.Steps()
 	p.sequences.Replace(section, e.Match.Steps)
 	p.moved(e)
-	return ""
+	return refusal
 }
 
 // refusal says why a sequence that came is not heeded, or nothing.
 func (e *event) refusal(m sequence.Match) string {
 	switch {
+	case e.AllowIPs != nil && !contains(e.AllowIPs, m.Src):
+		return fmt.Sprintf("%s is not in allow-ips", m.Src)
 	case e.Match.Digits != 0 && !e.Dynamic.Contains(m.Port):
 		return fmt.Sprintf("port %d is not in allow_ports", m.Port)
 	case !m.Src.Is4() && e.leases():
@@ -104,60 +117,38 @@ func (e *event) leases() bool {
 // opens gives the rules that e puts in for src; port is the one that a knock asked for, if e leaves that to it.
 func (e *event) opens(src netip.Addr, port uint16) (rules []firewall.Rule) {
 	if e.Match.Digits != 0 {
-		rules = append(rules, acceptRule(src, config.PortProto{Port: port, Proto: packet.TCP}))
+		rules = append(rules, config.PortProto{Port: port, Proto: packet.TCP}.Rule(src))
 	}
 	for _, p := range e.Open {
-		rules = append(rules, acceptRule(src, p))
+		rules = append(rules, p.Rule(src))
 	}
 	for _, f := range e.Forward {
-		rules = append(rules, forwardRule(src, f))
+		rules = append(rules, f.Rule(src))
 	}
 	return rules
-}
-
-func acceptRule(src netip.Addr, p config.PortProto) firewall.Rule {
-	return firewall.Rule{Src: src, Port: p.Port, Proto: protoOf(p)}
-}
-
-func forwardRule(src netip.Addr, f config.Forward) firewall.Rule {
-	return firewall.Rule{Src: src, Port: f.Port.Port, Proto: protoOf(f.Port), Action: firewall.Forward, To: f.To}
-}
-
-func protoOf(p config.PortProto) firewall.Proto {
-	if p.Proto == packet.UDP {
-		return firewall.UDP
-	}
-	return firewall.TCP
 }
 
 // says tells what a knock of src does, in words: "close 80/tcp, open 22/tcp for 15 min, run /bin/true".
 func (e *event) says(src netip.Addr, port uint16) string {
 	var parts []string
 	for _, p := range e.Close {
-		parts = append(parts, "close "+nameOf(p))
+		parts = append(parts, "close "+p.String())
 	}
 	limit := " without time limit"
 	if e.Time > 0 {
 		limit = fmt.Sprintf(" for %d min", e.Time/time.Minute)
 	}
 	if e.Match.Digits != 0 {
-		parts = append(parts, "open "+nameOf(config.PortProto{Port: port, Proto: packet.TCP})+limit)
+		parts = append(parts, "open "+config.PortProto{Port: port, Proto: packet.TCP}.String()+limit)
 	}
 	for _, p := range e.Open {
-		parts = append(parts, "open "+nameOf(p)+limit)
+		parts = append(parts, "open "+p.String()+limit)
 	}
 	for _, f := range e.Forward {
-		parts = append(parts, fmt.Sprintf("forward %s to %s%s", nameOf(f.Port), f.To, limit))
+		parts = append(parts, fmt.Sprintf("forward %s to %s%s", f.Port, f.To, limit))
 	}
 	if job, ok := e.job(src); ok {
 		parts = append(parts, saysOf(job))
 	}
 	return strings.Join(parts, ", ")
-}
-
-func nameOf(p config.PortProto) string {
-	if p.Proto == packet.UDP {
-		return fmt.Sprintf("%d/udp", p.Port)
-	}
-	return fmt.Sprintf("%d/tcp", p.Port)
 }

@@ -9,16 +9,18 @@ import (
 	"github.com/portknock/knock/pkg/knock"
 )
 
-// A memory is what is written down of the knocks of each key: ciphertext blocks, or the place in a one-time pad.
-type memory struct {
-	blocks []*blocks
-	pads   []*padded
+// A memory is what is written down of the knocks of each key, in the order of the keys.
+type memory []kept
+
+// kept is what is written down of the knocks of one key: ciphertext blocks, or the place in a one-time pad, or nothing.
+type kept struct {
+	blocks *blocks
+	pad    *padded
 }
 
-// openMemory opens what the keys of c need. What old holds already, which may be nil, is taken from there, and has not
-// changed if there is an error.
-func openMemory(c *config.Daemon, old *memory, log *logrus.Logger) (m *memory, err error) {
-	m = new(memory)
+// openMemory opens what the keys of c need. What old holds already is taken from there, and has not changed if there is
+// an error.
+func openMemory(c *config.Daemon, old memory, log *logrus.Logger) (m memory, err error) {
 	defer func() {
 		if err != nil {
 			m.close(old)
@@ -26,38 +28,17 @@ func openMemory(c *config.Daemon, old *memory, log *logrus.Logger) (m *memory, e
 		}
 	}()
 	for _, k := range c.Keys {
+		var one kept
 		switch {
 		case k.Pad != "":
-			p, err := openPad(c, k, old)
-			if err != nil {
-				return m, err
-			}
-			p.warn(log)
-			m.pads = append(m.pads, p)
-		case isRemembered(k):
-			b, err := openBlocks(c, k, old, log)
-			if err != nil {
-				return m, err
-			}
-			m.blocks = append(m.blocks, b)
+			one.pad, err = m.openPad(c, k, old)
+		case isRemembered(k) && c.Replay == "":
+			one.blocks, err = openBlocks(c, k, old, log)
 		}
-	}
-	return m, nil
-}
-
-// openPads opens the pads alone, for a replay.
-func openPads(c *config.Daemon) (*memory, error) {
-	m := new(memory)
-	for _, k := range c.Keys {
-		if k.Pad == "" {
-			continue
-		}
-		p, err := openPad(c, k, nil)
 		if err != nil {
-			m.close(nil)
-			return nil, err
+			return m, err
 		}
-		m.pads = append(m.pads, p)
+		m = append(m, one)
 	}
 	return m, nil
 }
@@ -67,43 +48,38 @@ func isRemembered(k config.Key) bool {
 	return k.Knock.Cipher != knock.CipherRijndael && k.Knock.Cipher != knock.CipherNone
 }
 
-// commit puts what openMemory has noted into force.
-func (m *memory) commit() {
-	for _, b := range m.blocks {
-		b.once = b.next
+// commit puts what openMemory has noted into force, and tells of what will not do for long.
+func (m memory) commit(log *logrus.Logger) {
+	for _, one := range m {
+		if one.blocks != nil {
+			one.blocks.once = one.blocks.next
+		}
+		if one.pad != nil {
+			one.pad.warn(log)
+		}
 	}
 }
 
 // serve gives the keys of p their memory.
-func (m *memory) serve(p *pipeline) {
-	for _, k := range p.keys {
-		for _, pad := range m.pads {
-			if pad.path == k.Pad {
-				pad.first, k.reader = p.options.Low, pad
-			}
+func (m memory) serve(p *pipeline) {
+	for i, k := range p.keys {
+		if pad := m[i].pad; pad != nil {
+			pad.first, k.reader = p.options.Low, pad
 		}
-		sealed, ok := k.reader.(*sealed)
-		if !ok {
-			continue
-		}
-		for _, b := range m.blocks {
-			if b.serves(k.Key) && b.book != nil {
-				sealed.blocks = b
-			}
+		if b := m[i].blocks; b != nil && b.book != nil {
+			k.reader.(*sealed).blocks = b
 		}
 	}
 }
 
-// close closes what next, which may be nil, does not hold too.
-func (m *memory) close(next *memory) {
-	for _, b := range m.blocks {
-		if next == nil || !slices.Contains(next.blocks, b) {
-			b.close()
+// close closes what next does not hold too.
+func (m memory) close(next memory) {
+	for _, one := range m {
+		if one.blocks != nil && !slices.ContainsFunc(next, func(k kept) bool { return k.blocks == one.blocks }) {
+			one.blocks.close()
 		}
-	}
-	for _, p := range m.pads {
-		if next == nil || !slices.Contains(next.pads, p) {
-			p.close()
+		if one.pad != nil && !slices.ContainsFunc(next, func(k kept) bool { return k.pad == one.pad }) {
+			one.pad.close()
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"github.com/sirupsen/logrus"
 
@@ -12,32 +14,42 @@ import (
 
 // A padded reader is that of a key with a one-time pad.
 type padded struct {
-	path     string
 	receiver *pad.Receiver
 	first    uint16 // the port of byte 0
 	place    int    // of the knock that was read last
 }
 
-// openPad opens a pad, or gives the one that old has open if it is the same still. A daemon that only says what it would
-// do leaves the state alone.
-func openPad(c *config.Daemon, k config.Key, old *memory) (*padded, error) {
-	o := pad.Options{LookAhead: c.LookAhead, AllowReadable: k.Readable()}
-	if old != nil {
-		for _, p := range old.pads {
-			if same, err := p.receiver.Serves(k.Pad, o); err != nil || same {
-				return p, err
-			}
-		}
+// openPad opens a pad, or gives the one that old has open if it is the same still, by whatever name. A daemon that only
+// says what it would do leaves the state alone. Two keys cannot have one pad: m holds those of the keys before.
+func (m memory) openPad(c *config.Daemon, k config.Key, old memory) (*padded, error) {
+	if p, err := m.padOf(k); err != nil || p != nil {
+		return nil, cmp.Or(err, fmt.Errorf("the one-time pad %q is that of two keys: give each its own", k.Pad))
+	}
+	if p, err := old.padOf(k); err != nil || p != nil {
+		return p, err
 	}
 	open := pad.OpenReceiver
 	if c.Test || c.Replay != "" {
 		open = pad.OpenReader
 	}
-	receiver, err := open(k.Pad, c.StateDir, o)
+	receiver, err := open(k.Pad, c.StateDir, pad.Options{LookAhead: c.LookAhead, AllowReadable: k.Readable()})
 	if err != nil {
 		return nil, err
 	}
-	return &padded{path: k.Pad, receiver: receiver}, nil
+	return &padded{receiver: receiver}, nil
+}
+
+// padOf gives the pad of k, if m has it.
+func (m memory) padOf(k config.Key) (*padded, error) {
+	for _, one := range m {
+		if one.pad == nil {
+			continue
+		}
+		if same, err := one.pad.receiver.Is(k.Pad); err != nil || same {
+			return one.pad, err
+		}
+	}
+	return nil, nil
 }
 
 // fewLeft is how many knocks a pad still has when its owner is told to make a new one.
@@ -46,7 +58,7 @@ const fewLeft = 50
 // warn tells of a pad that is nearly used up.
 func (p *padded) warn(log *logrus.Logger) {
 	if left := p.receiver.Left(); left <= fewLeft {
-		log.WithFields(logrus.Fields{"pad": p.path, "knocks_left": left}).Warn("the one-time pad is nearly used up: make a new one, for both ends")
+		log.WithField("knocks_left", left).Warn("the one-time pad is nearly used up: make a new one, for both ends")
 	}
 }
 

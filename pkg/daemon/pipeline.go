@@ -24,7 +24,6 @@ type pipeline struct {
 	events    []*event
 	sequences *sequence.Matcher // nil: there are no events
 
-	dry    bool // nothing is written down
 	decide func(decision)
 	moved  func(*event) // it has other steps now, or none
 }
@@ -71,7 +70,7 @@ func (d decision) forward() (netip.AddrPort, bool) {
 }
 
 func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
-	p := &pipeline{decide: decide, asked: new(matcher)}
+	p := &pipeline{decide: decide, moved: func(*event) {}, asked: new(matcher)}
 	var (
 		lengths []int
 		err     error
@@ -86,7 +85,7 @@ func newPipeline(c *config.Daemon, decide func(decision)) (*pipeline, error) {
 	}
 	p.tracker = tracker.New(p.options, p.asked.match)
 	p.asked.pipeline = p
-	return p, p.setEvents(c.Events)
+	return p, p.setEvents(c)
 }
 
 // A matcher is what a tracker asks: the pipeline that it serves now.

@@ -52,21 +52,20 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	if err := allowed(c.Source); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock() // no packet comes between the reading of a file and what is made of it
+	if names := keepFixed(d.setup.config, c); names != nil {
+		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
+	}
 	next, err := d.newSetup(c)
 	if err != nil {
 		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.setup.config
-	if names := keepFixed(old, c); names != nil {
-		d.log.WithField("settings", strings.Join(names, ", ")).Warn("these settings change with the next start only")
 	}
 	memory, err := openMemory(c, d.memory, d.log)
 	if err != nil {
 		return err
 	}
-	memory.commit()
+	memory.commit(d.log)
 	d.memory.close(memory)
 	d.memory = memory
 	next.succeed(d.setup)

@@ -32,8 +32,7 @@ func Replay(c *config.Daemon, in io.Reader, out io.Writer) error {
 	if r.pipeline, err = newPipeline(c, r.decide); err != nil {
 		return err
 	}
-	r.dry = true
-	pads, err := openPads(c)
+	pads, err := openMemory(c, nil, nil)
 	if err != nil {
 		return err
 	}

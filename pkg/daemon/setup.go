@@ -43,7 +43,7 @@ func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
 	if s.pipeline, err = newPipeline(c, d.act); err != nil {
 		return nil, err
 	}
-	s.pipeline.dry, s.pipeline.moved = c.Test, d.moved
+	s.pipeline.moved = d.moved
 	for _, e := range s.pipeline.events {
 		d.tellUsedUp(e)
 	}

@@ -25,23 +25,32 @@ const maxSize = 1 << 20
 // two programs that do could take the same sequence for unused.
 type File struct {
 	path    string
+	reading bool // nothing is marked: rest is what comes after current
+	rest    []line
 	current line // the zero line: none is left
 	left    int
 }
 
 // Open reads the file at path, which must be there and be writable: at most 1 MiB, a regular file of the user who runs
 // this or of root, and nobody else may be able to write it. An error names the path, and the line if it is one's.
-func Open(path string) (*File, error) {
-	o, text, err := read(path)
+func Open(path string) (*File, error) { return load(&File{path: path}, os.O_RDWR) }
+
+// OpenReader is Open for who only says what would be done: the file need not be writable, and what is used is not
+// marked.
+func OpenReader(path string) (*File, error) {
+	return load(&File{path: path, reading: true}, os.O_RDONLY)
+}
+
+func load(f *File, how int) (*File, error) {
+	o, text, err := read(f.path, how)
 	if err != nil {
 		return nil, err
 	}
 	defer o.Close()
-	lines, err := unused(path, text)
+	lines, err := unused(f.path, text)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path}
 	f.take(lines)
 	return f, nil
 }
@@ -60,7 +69,11 @@ func (f *File) Use() error {
 	if f.current.steps == nil {
 		return fmt.Errorf("no sequence is left in %q", f.path)
 	}
-	o, text, err := read(f.path)
+	if f.reading {
+		f.take(f.rest)
+		return nil
+	}
+	o, text, err := read(f.path, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -82,9 +95,9 @@ func (f *File) Use() error {
 
 // take makes the first of lines the one that counts.
 func (f *File) take(lines []line) {
-	f.current, f.left = line{}, len(lines)
+	f.current, f.rest, f.left = line{}, nil, len(lines)
 	if len(lines) > 0 {
-		f.current = lines[0]
+		f.current, f.rest = lines[0], lines[1:]
 	}
 }
 
@@ -109,9 +122,9 @@ func mark(d disk, l line) error {
 	return err
 }
 
-// read opens the file at path, for mark too, and gives what is in it.
-func read(path string) (*os.File, []byte, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0) // a pipe would be waited for
+// read opens the file at path, and gives what is in it.
+func read(path string, how int) (*os.File, []byte, error) {
+	f, err := os.OpenFile(path, how|syscall.O_NONBLOCK, 0) // a pipe would be waited for
 	if err != nil {
 		return nil, nil, fmt.Errorf("failed to open the sequences: %w", err)
 	}

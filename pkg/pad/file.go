@@ -72,6 +72,23 @@ func open(path string, allowReadable bool) (pad, error) {
 	return p, nil
 }
 
+// readSum reads the checksum at the end of a pad, and nothing else of it.
+func readSum(path string) (sum [sha256.Size]byte, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return sum, fmt.Errorf("failed to open the one-time pad: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.ReadAt(sum[:], info.Size()-int64(len(sum)))
+	}
+	if err != nil {
+		return sum, fmt.Errorf("failed to read the one-time pad %q: %w", path, err)
+	}
+	return sum, nil
+}
+
 func read(f *os.File, allowReadable bool) (pad, error) {
 	info, err := f.Stat()
 	if err != nil {

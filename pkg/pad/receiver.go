@@ -167,13 +167,10 @@ func (r *Receiver) Close() error {
 	return errors.Join(err, lock.Close())
 }
 
-// Serves tells whether r is what [OpenReceiver] would make of the pad at path and o,
-// but for the directory: who reads his settings again can then keep it. The errors
-// are those of a pad that cannot be read.
-func (r *Receiver) Serves(path string, o Options) (bool, error) {
-	p, err := open(path, o.AllowReadable)
-	if err != nil {
-		return false, err
-	}
-	return p.sum == r.pad.sum && cmp.Or(o.LookAhead, defaultLookAhead) == r.lookAhead, nil
+// Is tells whether r is of the pad that the file at path says it is, by the checksum
+// at its end alone: who reads his settings again can then keep r. The errors are
+// those of a file that cannot be read, or is too short.
+func (r *Receiver) Is(path string) (bool, error) {
+	sum, err := readSum(path)
+	return err == nil && sum == r.pad.sum, err
 }

@@ -221,28 +221,21 @@ func TestReaderChangesNothing(t *testing.T) {
 	take(t, daemon, messages[3], 3)
 }
 
-func TestServes(t *testing.T) {
+func TestIs(t *testing.T) {
 	t.Parallel()
 	path, other := newPad(t, 5), newPad(t, 5)
 	moved := write(t, filepath.Join(t.TempDir(), "moved"), []byte(listing(t, filepath.Dir(path))["knock.pad"]), 0o600)
+	short := write(t, filepath.Join(t.TempDir(), "short"), []byte("short"), 0o600)
 	r := receive(t, path, t.TempDir(), 0)
-	for name, test := range map[string]struct {
-		path      string
-		lookAhead int
-		want      bool
-	}{
-		"the same":        {path, 0, true},
-		"said":            {path, 32, true},
-		"moved":           {moved, 0, true},
-		"another":         {other, 0, false},
-		"more look-ahead": {path, 33, false},
-	} {
-		if got, err := r.Serves(test.path, Options{LookAhead: test.lookAhead}); err != nil || got != test.want {
-			t.Errorf("%s: %v, %v, want %v", name, got, err, test.want)
+	for path, want := range map[string]bool{path: true, moved: true, other: false} {
+		if got, err := r.Is(path); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", path, got, err, want)
 		}
 	}
-	if ok, err := r.Serves(path+"x", Options{}); !errors.Is(err, os.ErrNotExist) || ok {
-		t.Errorf("a pad that is not there: %v, %v", ok, err)
+	for _, path := range []string{path + "x", short} {
+		if is, err := r.Is(path); err == nil || is {
+			t.Errorf("%s: %v, %v, want an error", path, is, err)
+		}
 	}
 }
 

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// sectionSettings gives the settings that a section of the file can hold.
+func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
+	if title == "" {
+		return d.settings(), nil
+	}
+	if !utf8.ValidString(title) || strings.ContainsFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }) || len(title) > maxTitle {
+		return nil, fmt.Errorf("the name of a section has 1 to %d bytes of printable UTF-8", maxTitle)
+	}
+	switch name, isKey := nameOf(title); {
+	case isKey && name == "":
+		return nil, errors.New("a key needs a name: want [key NAME]")
+	case isKey:
+		return withoutPort(new(Key).settings()), nil
+	case strings.EqualFold(title, optionsTitle):
+		return new(knockd).settings(), nil
+	}
+	return new(Event).settings(), nil
+}
+
+// maxTitle is the longest title of a section, in bytes.
+const maxTitle = 64
+
+// LoadDaemon reads the settings of knockdaemon. Env is os.Getenv. An error of wrong use is marked as ui.Usage does,
+// and names the place; what could not be read is a plain error.
+func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
+	d := newDaemon()
+	file, err := readFirst(d.sectionSettings, flags, []string{"/etc/knockdaemon.conf"})
+	if err != nil {
+		return nil, err
+	}
+	from, err := load(d.settings(), file, flags, env, func(path string) {
+		d.top.endLevel(path)
+		d.choice.endLevel()
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.Warnings = keyWarnings(flags)
+	for _, err := range []error{d.takeTop(from), d.takeSections(file)} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return d, d.check(from)
+}
+
+// takeTop takes up the source and the key that stand outside of any section.
+func (d *Daemon) takeTop(from origins) (err error) {
+	if d.Source, err = d.choice.chosen(); err != nil || !d.top.given() {
+		return err
+	}
+	if err := d.top.finish(from); err != nil {
+		return err
+	}
+	d.Keys = append(d.Keys, d.top)
+	return nil
+}
+
+// takeSections takes up what the sections of the file say. A section for a key falls back on the settings outside.
+func (d *Daemon) takeSections(f file) error {
+	for _, s := range f.sections[1:] {
+		if err := d.takeSection(f.path, s); err != nil {
+			return err
+		}
+	}
+	d.knockd.apply(d)
+	if err := distinct(d.Keys); err != nil {
+		return err
+	}
+	return d.checkCommands(f.path)
+}
+
+// checkCommands refuses a file of commands that others can write: they would be run as they like.
+func (d *Daemon) checkCommands(path string) error {
+	if !slices.ContainsFunc(d.Events, func(e Event) bool { return e.Commands.Any() }) {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("failed to look at the configuration file: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return ui.Hint(fmt.Errorf("others may write %q (mode %04o), and it says which commands are run", path, mode), "chmod go-w %s", path)
+	}
+	return nil
+}
+
+func (d *Daemon) takeSection(path string, s section) error {
+	from := origins{}
+	name, isKey := nameOf(s.title)
+	switch {
+	case isKey:
+		k := newKey(&d.top, name, s.where)
+		if err := from.apply(k.settings(), s.values); err != nil {
+			return err
+		}
+		k.endLevel(path)
+		if err := k.finish(from); err != nil {
+			return s.at(err)
+		}
+		d.Keys = append(d.Keys, *k)
+	case strings.EqualFold(s.title, optionsTitle):
+		d.knockd.present = true
+		return from.apply(d.knockd.settings(), s.values)
+	default:
+		e := newEvent(s.title)
+		e.AllowIPs = d.top.Allow.IPs
+		if err := from.apply(e.settings(), s.values); err != nil {
+			return err
+		}
+		if err := e.finish(from); err != nil {
+			return s.at(err)
+		}
+		d.Events = append(d.Events, *e)
+		d.Warnings = append(d.Warnings, e.warnings()...)
+	}
+	return nil
+}
+
+// at puts the place of a section in front of an error that does not name it.
+func (s section) at(err error) error {
+	if strings.Contains(err.Error(), "["+s.title+"]") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.where, err)
+}
+
+func (d *Daemon) check(from origins) error {
+	switch {
+	case d.Source == (Source{}) && d.Replay == "":
+		return ui.Usage(ui.Hint(errors.New("nowhere to learn of packets"),
+			"give -log FILE, the file that the firewall's log goes to, or -interface, -nflog or -kmsg"))
+	case len(d.Keys)+len(d.Events) == 0:
+		return errNoKey
+	case d.Debug && d.Quiet:
+		return from.at("quiet", errors.New("debug and quiet exclude each other"))
+	case d.Test && d.Quiet:
+		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
+	case d.Guessing.Action == BanDrop && d.Chain == firewall.InputChain:
+		return from.at("ban-action", errors.New("drop needs a chain of our own: with chain = INPUT it can be report or ignore"))
+	case d.Source.Log == "" || d.Replay != "":
+		return nil
+	}
+	if info, err := os.Stat(d.Source.Log); err == nil {
+		return from.at("log", checkLog(d.Source.Log, info.Mode()))
+	}
+	return nil
+}
+
+// checkLog refuses what no firewall's log can be. A file that is not there yet may become one.
+func checkLog(path string, mode os.FileMode) error {
+	switch {
+	case mode.IsDir():
+		return fmt.Errorf("%q is a directory: want the file in it", path)
+	case !mode.IsRegular():
+		return fmt.Errorf("%q is not a regular file", path)
+	}
+	return nil
+}
