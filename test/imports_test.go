@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	},
 	"pkg/firewall": nil,
 	"pkg/guess":    nil,
+	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"github.com/google/renameio/v2", "golang.org/x/sys/unix", "pkg/firewall"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
