@@ -34,7 +34,7 @@ var imports = map[string][]string{
 	"pkg/guess":    nil,
 	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
 	"pkg/knock":    {"pkg/cryptcbc"},
-	"pkg/lease":    {"github.com/google/renameio/v2", "golang.org/x/sys/unix", "pkg/firewall"},
+	"pkg/lease":    {"pkg/firewall", "pkg/journal"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/onetime":  {"pkg/sequence"},
