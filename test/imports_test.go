@@ -21,7 +21,7 @@ var imports = map[string][]string{
 	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
 	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/ui"},
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
-	"pkg/command":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
+	"pkg/command":  {"golang.org/x/sys/unix", "pkg/journal"},
 	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
