@@ -19,8 +19,8 @@ func (r *Runner) finish(killStarts, killStops context.CancelCauseFunc) error {
 	for _, e := range r.unbegun() {
 		r.refuse(e, ErrStopped)
 	}
-	began := r.clock().boot
-	after := func(d time.Duration) bool { return r.clock().boot-began >= d }
+	began := r.clock().Boot
+	after := func(d time.Duration) bool { return r.clock().Boot-began >= d }
 	for r.busy() && !after(stopLimit+killWait) {
 		if after(startGrace) {
 			killStarts(errEnd)

@@ -1,24 +1,22 @@
 package command
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"time"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
-// The journal is one file: a line with its form, version and the SHA-256 of the rest, then JSON. It is replaced at one
-// stroke.
-const (
-	journalHead = "knockdaemon-commands 1 "
+// maxJournal bounds what is read, in bytes: maxHeld of the longest.
+const maxJournal = maxHeld*(2*maxText+6*maxName+512) + 512
 
-	// maxJournal bounds what is read, in bytes: maxHeld of the longest.
-	maxJournal = maxHeld*(2*maxText+6*maxName+512) + 512
-)
+// fileOf is the journal at path. What it says is run: nobody else may have said it.
+func fileOf(path string) journal.File[record] {
+	return journal.File[record]{
+		Path: path, Form: "knockdaemon-commands", Version: 1, Max: maxJournal, Private: true, Check: record.check,
+	}
+}
 
 // record is what a journal holds: the stop commands that are owed.
 type record struct {
@@ -40,48 +38,11 @@ func (s owed) key() key { return key{s.Name, s.IP} }
 
 // left is how long s has still to go at now; r holds s. The time since boot tells it if that is the same boot's. After
 // another one the wall clock does, which may be wrong: so never more than there was.
-func (s owed) left(r record, now instant, boot string) time.Duration {
+func (s owed) left(r record, now journal.Instant, boot string) time.Duration {
 	if boot != "" && boot == r.Boot {
-		return min(s.End-now.boot, s.Left)
+		return min(s.End-now.Boot, s.Left)
 	}
-	return min(s.Until.Sub(now.wall), s.Left)
-}
-
-// encode gives the bytes of a journal.
-func (r record) encode() ([]byte, error) {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(r); err != nil {
-		return nil, err
-	}
-	return sum(body.Bytes()), nil
-}
-
-// sum puts the head in front of a body.
-func sum(body []byte) []byte {
-	return append(fmt.Appendf(nil, "%s%x\n", journalHead, sha256.Sum256(body)), body...)
-}
-
-// decode reads the bytes of a journal. Whatever was cut, changed or written by another version is an error.
-func decode(b []byte) (record, error) {
-	head, body, _ := bytes.Cut(b, []byte("\n"))
-	switch {
-	case !bytes.HasPrefix(head, []byte(journalHead)):
-		return record{}, errors.New("it is no journal of commands, or one of another version")
-	case string(head[len(journalHead):]) != fmt.Sprintf("%x", sha256.Sum256(body)):
-		return record{}, errors.New("it is torn or was changed")
-	}
-	var r record
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		return record{}, fmt.Errorf("it cannot be read: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return record{}, errors.New("something follows its end")
-	}
-	return r, r.check()
+	return min(s.Until.Sub(now.Wall), s.Left)
 }
 
 // check refuses what no Runner writes.

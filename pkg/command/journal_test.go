@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,7 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
 var noon = time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -23,34 +26,24 @@ func sample() record {
 	}}
 }
 
+// TestJournal has a journal as it stands on a disk.
 func TestJournal(t *testing.T) {
 	t.Parallel()
-	b, err := sample().encode()
-	check(t, err)
-	const want = `knockdaemon-commands 1 HASH
+	const want = `knockdaemon-commands 1 9b8fd789cde9a2ed3ec5c9f13b69eeee5e073323ea6e355b8e16bb97d1ad4d5e
 {"boot":"b","stops":[{"name":"door","ip":"192.0.0.1","command":"stop \"%IP%\" <&>","until":"2024-05-01T12:01:00Z","end_ns":3660000000000,"left_ns":60000000000},{"name":"door","ip":"192.0.0.2","command":"a\tb","until":"2024-05-01T12:00:00Z","end_ns":3600000000000,"left_ns":0}]}
 `
-	head, body, _ := strings.Cut(string(b), "\n")
-	if len(head) != len(journalHead)+64 {
-		t.Errorf("head %q", head)
-	}
-	if diff := cmp.Diff(want, journalHead+"HASH\n"+body); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	got, err := decode(b)
+	path := filepath.Join(t.TempDir(), "commands")
+	check(t, os.WriteFile(path, []byte(want), 0o600))
+	r, _, err := fileOf(path).Load()
 	check(t, err)
-	if diff := cmp.Diff(sample(), got, compareAddr); diff != "" {
-		t.Errorf("read again (-want +got)\n%s", diff)
+	if diff := cmp.Diff(sample(), r, compareAddr); diff != "" {
+		t.Errorf("read (-want +got)\n%s", diff)
 	}
-	for i := range b { // cut anywhere, or changed
-		if _, err := decode(b[:i]); err == nil {
-			t.Fatalf("the first %d bytes are a journal", i)
-		}
-		changed := bytes.Clone(b)
-		changed[i] ^= 1
-		if _, err := decode(changed); err == nil {
-			t.Fatalf("a journal with another byte %d is one", i)
-		}
+	check(t, fileOf(path).Write(sample()))
+	b, err := os.ReadFile(path)
+	check(t, err)
+	if diff := cmp.Diff(want, string(b)); diff != "" {
+		t.Errorf("written (-want +got)\n%s", diff)
 	}
 }
 
@@ -75,9 +68,9 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Parallel()
 			r := sample()
 			change(&r)
-			b, err := r.encode()
+			b, err := fileOf("").Encode(r)
 			check(t, err)
-			if got, err := decode(b); err == nil {
+			if got, err := fileOf("").Decode(b); err == nil {
 				t.Errorf("it is taken for %v", got)
 			}
 		})
@@ -95,29 +88,32 @@ func TestLargestJournal(t *testing.T) {
 			Until: noon.Add(time.Nanosecond), End: maxWait, Left: maxWait,
 		})
 	}
-	b, err := r.encode()
+	b, err := fileOf("").Encode(r)
 	check(t, err)
-	if _, err := decode(b); err != nil || len(b) > maxJournal/maxHeld*some {
+	if _, err := fileOf("").Decode(b); err != nil || len(b) > maxJournal/maxHeld*some {
 		t.Errorf("%d bytes for %d, more than %d: %v", len(b), some, maxJournal/maxHeld*some, err)
 	}
 }
 
 func TestLeft(t *testing.T) {
 	t.Parallel()
+	at := func(wall time.Time, boot time.Duration) journal.Instant {
+		return journal.Instant{Wall: wall, Boot: boot}
+	}
 	for name, test := range map[string]struct {
-		now  instant
+		now  journal.Instant
 		boot string
 		want time.Duration
 	}{
-		"at once":                       {instant{noon, time.Hour}, "b", time.Minute},
-		"20 s later":                    {instant{noon.Add(20 * time.Second), time.Hour + 20*time.Second}, "b", 40 * time.Second},
-		"the clock was set":             {instant{noon.Add(-time.Hour), time.Hour + 20*time.Second}, "b", 40 * time.Second},
-		"an hour later":                 {instant{noon.Add(time.Hour), 2 * time.Hour}, "b", -59 * time.Minute},
-		"another boot":                  {instant{noon.Add(20 * time.Second), time.Second}, "c", 40 * time.Second},
-		"another boot, an hour later":   {instant{noon.Add(time.Hour), time.Second}, "c", -59 * time.Minute},
-		"another boot, the clock is 0":  {instant{time.Unix(0, 0), time.Second}, "c", time.Minute},
-		"no boot known, 20 s later":     {instant{noon.Add(20 * time.Second), 5 * time.Hour}, "", 40 * time.Second},
-		"since boot it cannot be later": {instant{noon, time.Minute}, "b", time.Minute},
+		"at once":                       {at(noon, time.Hour), "b", time.Minute},
+		"20 s later":                    {at(noon.Add(20*time.Second), time.Hour+20*time.Second), "b", 40 * time.Second},
+		"the clock was set":             {at(noon.Add(-time.Hour), time.Hour+20*time.Second), "b", 40 * time.Second},
+		"an hour later":                 {at(noon.Add(time.Hour), 2*time.Hour), "b", -59 * time.Minute},
+		"another boot":                  {at(noon.Add(20*time.Second), time.Second), "c", 40 * time.Second},
+		"another boot, an hour later":   {at(noon.Add(time.Hour), time.Second), "c", -59 * time.Minute},
+		"another boot, the clock is 0":  {at(time.Unix(0, 0), time.Second), "c", time.Minute},
+		"no boot known, 20 s later":     {at(noon.Add(20*time.Second), 5*time.Hour), "", 40 * time.Second},
+		"since boot it cannot be later": {at(noon, time.Minute), "b", time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,69 +125,35 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-func TestFile(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "commands")
-	r, err := readJournal(path)
-	check(t, err)
-	if len(r.Stops) > 0 {
-		t.Errorf("a journal that is not there holds %v", r)
-	}
-	check(t, writeJournal(path, sample()))
-	r, err = readJournal(path)
-	check(t, err)
-	if diff := cmp.Diff(sample(), r, compareAddr); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	info, err := os.Stat(path)
-	check(t, err)
-	if info.Mode() != 0o600 {
-		t.Errorf("mode %v", info.Mode())
-	}
-}
-
 // Who could have written it would have his commands run.
 func TestFileOfOthers(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(path string) error{
-		"others can write it": func(path string) error { return os.Chmod(path, 0o602) },
-		"its group can":       func(path string) error { return os.Chmod(path, 0o620) },
-		"another's":           func(path string) error { return os.Chown(path, 12345, 0) },
-		"a pipe":              func(path string) error { _ = os.Remove(path); return unix.Mkfifo(path, 0o600) },
-		"too long":            func(path string) error { return os.Truncate(path, maxJournal+1) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "commands")
-			check(t, writeJournal(path, sample()))
-			check(t, change(path))
-			var notes []string
-			r := New(Options{Journal: path, Note: func(msg string, err error) { notes = append(notes, strings.ReplaceAll(msg, path, "PATH")) }})
-			check(t, r.Start(t.Context()))
-			want := []string{`the journal "PATH" cannot be used and is now "PATH.broken": stop commands in it do not run`}
-			if diff := cmp.Diff(want, notes); diff != "" || len(r.entries) > 0 {
-				t.Errorf("%d taken up, notes (-want +got)\n%s", len(r.entries), diff)
-			}
-		})
+	path := filepath.Join(t.TempDir(), "commands")
+	check(t, fileOf(path).Write(sample()))
+	check(t, os.Chmod(path, 0o620))
+	var notes []string
+	r := New(Options{Journal: path, Note: func(msg string, err error) { notes = append(notes, strings.ReplaceAll(msg, path, "PATH")) }})
+	check(t, r.Start(t.Context()))
+	want := []string{`the journal "PATH" cannot be used and is now "PATH.broken": stop commands in it do not run`}
+	if diff := cmp.Diff(want, notes); diff != "" || len(r.entries) > 0 {
+		t.Errorf("%d taken up, notes (-want +got)\n%s", len(r.entries), diff)
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	b, err := sample().encode()
+	file := fileOf("")
+	b, err := file.Encode(sample())
 	check(f, err)
 	_, body, _ := bytes.Cut(b, []byte("\n"))
 	f.Add(body)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if r, err := decode(body); err == nil {
-			t.Fatalf("without a head it is %v", r)
-		}
-		r, err := decode(sum(body))
+		r, err := file.Decode(append(fmt.Appendf(nil, "knockdaemon-commands 1 %x\n", sha256.Sum256(body)), body...))
 		if err != nil {
 			return
 		}
-		b, err := r.encode()
+		b, err := file.Encode(r)
 		check(t, err)
-		again, err := decode(b)
+		again, err := file.Decode(b)
 		check(t, err)
 		if diff := cmp.Diff(r, again, compareAddr); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)

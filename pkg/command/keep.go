@@ -4,15 +4,17 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // keep writes the journal if something new is to begin, or if it is time to; only then does that begin. If it cannot
 // be written, what owes a stop command is refused.
-func (r *Runner) keep(now instant) {
+func (r *Runner) keep(now journal.Instant) {
 	begin := r.fresh
 	r.fresh = nil
 	owes := func(e *entry) bool { return !e.job.Stop.IsZero() }
-	if owing := slices.ContainsFunc(begin, owes); owing || r.saveDue <= now.boot {
+	if owing := slices.ContainsFunc(begin, owes); owing || r.saveDue <= now.Boot {
 		if err := r.save(now); err != nil {
 			for _, e := range begin {
 				if owes(e) {
@@ -29,13 +31,13 @@ func (r *Runner) keep(now instant) {
 }
 
 // save writes the journal, and tells once when that fails and when it works again.
-func (r *Runner) save(now instant) error {
+func (r *Runner) save(now journal.Instant) error {
 	r.saveDue = math.MaxInt64
 	if r.options.Journal == "" {
 		return nil
 	}
 	j := r.record(now)
-	err := r.write(r.options.Journal, j)
+	err := r.write(j)
 	switch {
 	case err != nil && !r.deaf:
 		r.note("the journal of commands cannot be written: no command runs that another one has to undo, until it can", err)
@@ -44,15 +46,15 @@ func (r *Runner) save(now instant) error {
 	}
 	r.deaf = err != nil
 	if r.deaf {
-		r.saveDue = now.boot + rewrite
+		r.saveDue = now.Boot + rewrite
 	} else if len(j.Stops) > 0 {
-		r.saveDue = now.boot + refresh
+		r.saveDue = now.Boot + refresh
 	}
 	return err
 }
 
 // record is what the journal is to hold: also what has not begun yet.
-func (r *Runner) record(now instant) record {
+func (r *Runner) record(now journal.Instant) record {
 	j := record{Boot: r.boot, Stops: []owed{}}
 	for _, e := range r.entries {
 		if e.job.Stop.IsZero() {
@@ -60,12 +62,12 @@ func (r *Runner) record(now instant) record {
 		}
 		end := e.due
 		if e.phase < open {
-			end = now.boot + e.job.Wait
+			end = now.Boot + e.job.Wait
 		}
-		left := max(0, end-now.boot)
+		left := max(0, end-now.Boot)
 		j.Stops = append(j.Stops, owed{
 			Name: e.name, IP: e.src, Command: e.job.Stop.String(),
-			Until: now.wall.Add(left).UTC(), End: end, Left: left,
+			Until: now.Wall.Add(left).UTC(), End: end, Left: left,
 		})
 	}
 	slices.SortFunc(j.Stops, func(a, b owed) int {

@@ -98,7 +98,7 @@ func TestThousand(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{Started: 1000, Stopped: 1000}, kinds); diff != "" {
 		t.Errorf("events (-want +got)\n%s", diff)
 	}
-	j, err := readJournal(journal)
+	j, _, err := fileOf(journal).Load()
 	if err != nil || len(j.Stops) > 0 {
 		t.Errorf("the journal holds %v, %v", j.Stops, err)
 	}
@@ -228,7 +228,7 @@ func TestCrash(t *testing.T) {
 		if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
 			t.Fatalf("the process ended with %v, want to have killed it", err)
 		}
-		j, err := readJournal(journal)
+		j, _, err := fileOf(journal).Load()
 		check(t, err)
 		owed += len(j.Stops)
 	}
@@ -241,7 +241,7 @@ func TestCrash(t *testing.T) {
 	if starts < 100 {
 		t.Errorf("only %d were let in", starts)
 	}
-	j, err := readJournal(journal)
+	j, _, err := fileOf(journal).Load()
 	if err != nil || len(j.Stops) > 0 {
 		t.Errorf("the journal holds %v, %v", j.Stops, err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // Run runs what was asked for and what is due, until ctx ends. Then nothing more begins, and unless Keep says
@@ -43,14 +45,14 @@ func (r *Runner) turn(done <-chan struct{}) {
 }
 
 // step does all that can be done at now, and tells how long there is nothing to do.
-func (r *Runner) step(now instant) time.Duration {
+func (r *Runner) step(now journal.Instant) time.Duration {
 	r.take()
 	next := r.wakeStops(now)
 	r.keep(now)
 	if !r.over {
 		r.launch()
 	}
-	return max(min(next, r.saveDue, now.boot+tick)-now.boot, time.Nanosecond)
+	return max(min(next, r.saveDue, now.Boot+tick)-now.Boot, time.Nanosecond)
 }
 
 // take makes entries of what was asked for.
@@ -74,13 +76,13 @@ func (r *Runner) take() {
 
 // wakeStops queues the stop commands that are due, or that another job of theirs waits for, and tells when the next
 // one is.
-func (r *Runner) wakeStops(now instant) time.Duration {
-	next := now.boot + tick
+func (r *Runner) wakeStops(now journal.Instant) time.Duration {
+	next := now.Boot + tick
 	var due []*entry
 	for _, e := range r.entries {
 		switch {
 		case e.phase != open:
-		case e.due <= now.boot, e.tries == 0 && (e.next != nil || r.ending && !r.options.Keep):
+		case e.due <= now.Boot, e.tries == 0 && (e.next != nil || r.ending && !r.options.Keep):
 			due = append(due, e)
 		default:
 			next = min(next, e.due)
@@ -139,13 +141,13 @@ func (r *Runner) handle(e result) {
 		kind = r.failed(e.entry, now)
 	}
 	if !stop {
-		e.phase, e.due = open, now.boot+e.job.Wait
+		e.phase, e.due = open, now.Boot+e.job.Wait
 	}
 	if kind != StopFailed || e.tries == 1 { // who heard that it failed hears how it ends
 		r.report(kind, e.entry, e.command, e.output, e.err)
 	}
 	if !e.job.Stop.IsZero() {
-		r.saveDue = min(r.saveDue, now.boot+forgetAfter)
+		r.saveDue = min(r.saveDue, now.Boot+forgetAfter)
 	}
 	if kind == Stopped || kind == Left || e.job.Stop.IsZero() {
 		r.next(e.entry)
@@ -153,12 +155,12 @@ func (r *Runner) handle(e result) {
 }
 
 // failed puts the stop command of e off, unless it has failed too often.
-func (r *Runner) failed(e *entry, now instant) string {
+func (r *Runner) failed(e *entry, now journal.Instant) string {
 	e.tries++
 	if e.tries > maxRetries {
 		return Left
 	}
-	e.phase, e.due = open, now.boot+firstDelay<<(e.tries-1)
+	e.phase, e.due = open, now.Boot+firstDelay<<(e.tries-1)
 	return StopFailed
 }
 

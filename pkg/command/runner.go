@@ -3,9 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"net/netip"
 	"strings"
@@ -13,15 +11,17 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // Runner runs the commands of jobs. Do may be called from several goroutines, Start once, and Run after it.
 type Runner struct {
 	options Options
 	limit   time.Duration
-	clock   func() instant
-	boot    string                            // which boot this is
-	write   func(path string, r record) error // the journal
+	clock   func() journal.Instant
+	boot    string             // which boot this is
+	write   func(record) error // the journal
 	run     func(ctx context.Context, c Command, src netip.Addr, limit time.Duration) (string, error)
 	wake    chan struct{} // tells Run of a job
 	ended   chan result   // of processes; has room for all of them
@@ -79,9 +79,9 @@ func New(o Options) *Runner {
 	return &Runner{
 		options: o,
 		limit:   cmp.Or(o.Limit, defaultLimit),
-		clock:   systemClock,
-		boot:    bootID(),
-		write:   writeJournal,
+		clock:   journal.Now,
+		boot:    journal.BootID(),
+		write:   fileOf(o.Journal).Write,
 		run:     run,
 		wake:    make(chan struct{}, 1),
 		ended:   make(chan result, maxProcesses),
@@ -145,22 +145,16 @@ func checkName(name string) error {
 // Start reads the journal. Stop commands that became due meanwhile run as soon as Run does, the others at their time. A
 // journal that cannot be used is set aside; one that cannot be read is an error. Call Start once, before Run.
 func (r *Runner) Start(_ context.Context) error {
-	path := r.options.Journal
-	if path == "" {
+	if r.options.Journal == "" {
 		return nil
 	}
-	sweep(path)
-	j, err := readJournal(path)
-	if perr := (*fs.PathError)(nil); errors.As(err, &perr) {
-		return fmt.Errorf("failed to read the journal of commands: %w", err) // it may be as it should be
+	j, aside, err := fileOf(r.options.Journal).Load()
+	if aside != "" {
+		r.note(fmt.Sprintf("the journal %q cannot be used and is now %q: stop commands in it do not run", r.options.Journal, aside), err)
+		return nil
 	}
 	if err != nil {
-		to, aerr := setAside(path)
-		if aerr != nil {
-			return fmt.Errorf("failed to set the journal %q aside, of which %w: %w", path, err, aerr)
-		}
-		r.note(fmt.Sprintf("the journal %q cannot be used and is now %q: stop commands in it do not run", path, to), err)
-		j = record{}
+		return err
 	}
 	r.restore(j)
 	return nil
@@ -175,11 +169,11 @@ func (r *Runner) restore(j record) {
 			overdue++
 		}
 		stop, _ := Parse(s.Command) // which check has done
-		e := &entry{key: s.key(), job: Job{Name: s.Name, Src: s.IP, Stop: stop}, phase: open, due: now.boot + max(0, left)}
+		e := &entry{key: s.key(), job: Job{Name: s.Name, Src: s.IP, Stop: stop}, phase: open, due: now.Boot + max(0, left)}
 		r.update(func() { r.entries[e.key] = e })
 	}
 	if len(j.Stops) > 0 {
-		r.saveDue = now.boot
+		r.saveDue = now.Boot
 		r.note(fmt.Sprintf("stop commands owed: %d, of which overdue: %d", len(j.Stops), overdue), nil)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/portknock/knock/pkg/journal"
 )
 
 var errCommand = errors.New("exit status 1")
@@ -41,8 +43,8 @@ func newRig(t *testing.T, o Options) *rig {
 	}
 	o.Note = func(msg string, err error) { g.say("note: " + strings.SplitN(msg, ":", 2)[0]) }
 	g.Runner = New(o)
-	g.clock = func() instant { return instant{time.Now(), time.Since(g.began)} }
-	g.write = func(_ string, r record) (err error) {
+	g.clock = func() journal.Instant { return journal.Instant{Wall: time.Now(), Boot: time.Since(g.began)} }
+	g.write = func(r record) (err error) {
 		g.update(func() {
 			if g.full {
 				err = errors.New("no space")

@@ -19,12 +19,14 @@ import (
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 const (
 	// MaxLeases is how many rules a Manager holds at most, those still to be
-	// taken out included: iptables takes 15 s to list 40,000. is how many of them can be bans, so that forged
-	// addresses never take the room of those who knock.
+	// taken out included: iptables takes 15 s to list 40,000. MaxBans is how many
+	// of them can be bans, so that forged addresses never take the room of those
+	// who knock.
 	MaxLeases = 16384
 	MaxBans   = 4096
 
@@ -105,7 +107,7 @@ type Options struct {
 	// the time that one change of the firewall takes.
 	Beat func()
 	// Clock tells the time; nil: the system's.
-	Clock func() Instant
+	Clock func() journal.Instant
 }
 
 // Lease is what is to be in the firewall, or still has to go.

@@ -368,8 +368,8 @@ func TestRefusedStaysRefused(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
 	inHouseOf(t, func(h *house) {
-		h.write = func(path string, r record) error {
-			err := writeJournal(path, r)
+		h.write = func(r record) error {
+			err := fileOf(h.options.Journal).Write(r)
 			if broken.Load() {
 				err = errors.Join(err, errBroken)
 			}
@@ -396,7 +396,7 @@ func TestRefusalsAreFew(t *testing.T) {
 	t.Parallel()
 	var writes atomic.Int64
 	inHouseOf(t, func(h *house) {
-		h.write = func(string, record) error { writes.Add(1); return errBroken }
+		h.write = func(record) error { writes.Add(1); return errBroken }
 	}, func(h *house) {
 		for range 1000 { // in 10 s
 			time.Sleep(10 * time.Millisecond)

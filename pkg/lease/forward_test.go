@@ -1,6 +1,8 @@
 package lease
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -42,37 +44,44 @@ func TestProtocolsAndForwards(t *testing.T) {
 	})
 }
 
-// The bodies of journals as they stand on a disk.
+// Journals as they stand on a disk.
 const (
-	oldBody = `{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[` +
+	oldJournal = "knockdaemon-journal 1 3a86172471b3997dd34c102ab367b2e6cdc9115c0d1e21d68cd88bd5de02cad2\n" +
+		`{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[` +
 		`{"ip":"192.0.2.1","port":22,"action":"accept"},` +
 		`{"ip":"192.0.2.2","action":"drop","until":"2026-11-21T12:01:00Z","end_ns":60000000000,"left_ns":60000000000}]}` + "\n"
-	newBody = `{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[` +
+	newJournal = "knockdaemon-journal 1 7325b9dcd2cd9d142c23fe7ab3452a3d5bbd16eba10ad00814fb76663d1bd8a6\n" +
+		`{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[` +
 		`{"ip":"192.0.2.1","port":22,"action":"accept"},` +
 		`{"ip":"192.0.2.1","port":53,"action":"accept","proto":"udp"},` +
 		`{"ip":"192.0.2.2","port":2222,"action":"forward","to":"10.0.0.5:22"},` +
 		`{"ip":"192.0.2.2","port":2222,"action":"forward","proto":"udp","to":"10.0.0.5:22"}]}` + "\n"
 )
 
+// sum puts the head of a journal in front of its body.
+func sum(body []byte) []byte {
+	return append(fmt.Appendf(nil, "knockdaemon-journal 1 %x\n", sha256.Sum256(body)), body...)
+}
+
 func TestJournalIsRead(t *testing.T) {
 	t.Parallel()
 	udp := inner
 	udp.Proto = firewall.UDP
 	tests := map[string]struct {
-		body string
-		want []firewall.Rule
+		journal string
+		want    []firewall.Rule
 	}{
-		"of a version before UDP": {oldBody, []firewall.Rule{one, banOf(ip2)}},
-		"with all there is":       {newBody, []firewall.Rule{one, dns, inner, udp}},
+		"of a version before UDP": {oldJournal, []firewall.Rule{one, banOf(ip2)}},
+		"with all there is":       {newJournal, []firewall.Rule{one, dns, inner, udp}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir() + "/leases"
-			if err := os.WriteFile(path, sum([]byte(tt.body)), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte(tt.journal), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r, err := readJournal(path)
+			r, _, err := fileOf(path).Load()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,14 +98,14 @@ func TestJournalIsRead(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b firewall.Rule) bool { return a == b })); diff != "" {
 				t.Errorf("rules (-want +got):\n%s", diff)
 			}
-			if err := writeJournal(path, r); err != nil {
+			if err := fileOf(path).Write(r); err != nil {
 				t.Fatal(err)
 			}
 			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(sum([]byte(tt.body))), string(b)); diff != "" {
+			if diff := cmp.Diff(tt.journal, string(b)); diff != "" {
 				t.Errorf("the journal written again (-want +got):\n%s", diff)
 			}
 		})
@@ -121,7 +130,7 @@ func TestJournalRefusesNonsense(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := decodeRecord(sum([]byte(`{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[{` + tt.lease + "}]}\n")))
+			_, err := fileOf("").Decode(sum([]byte(`{"saved":"2026-11-21T12:00:00Z","boot":"first","leases":[{` + tt.lease + "}]}\n")))
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got error %v, want %q", err, tt.want)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 var (
@@ -43,8 +44,8 @@ type house struct {
 	set     atomic.Int64 // nanoseconds by which the wall clock was set
 	boot    atomic.Int64 // nanoseconds that the boot clock had at the begin
 	bootID  string
-	write   func(string, record) error // in place of writeJournal, if not nil
-	backend firewall.Backend           // in place of fake, if not nil
+	write   func(record) error // in place of the journal, if not nil
+	backend firewall.Backend   // in place of fake, if not nil
 	mu      sync.Mutex
 	events  strings.Builder // guarded by mu
 	cancel  context.CancelFunc
@@ -83,9 +84,9 @@ func newHouse(t *testing.T) *house {
 			}
 			h.say("note %s", strings.ReplaceAll(msg, filepath.Dir(h.options.Journal), "DIR"))
 		},
-		Clock: func() Instant {
+		Clock: func() journal.Instant {
 			up := time.Since(h.begin)
-			return Instant{Wall: h.begin.Add(up + time.Duration(h.set.Load())), Boot: time.Duration(h.boot.Load()) + up}
+			return journal.Instant{Wall: h.begin.Add(up + time.Duration(h.set.Load())), Boot: time.Duration(h.boot.Load()) + up}
 		},
 	}
 	return h

@@ -1,35 +1,21 @@
 package lease
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
-// The journal is one file: a line with its form, version and the SHA-256 of the
-// rest, then JSON. It is replaced at one stroke.
-const (
-	journalForm = "knockdaemon-journal"
-	journalHead = journalForm + " 1 "
+// maxJournal bounds what is read, in bytes: MaxLeases of the longest.
+const maxJournal = MaxLeases * 256
 
-	// maxJournal bounds what is read, in bytes: MaxLeases of the longest.
-	maxJournal = MaxLeases * 256
-)
-
-// errForeign is a journal that another version wrote.
-var errForeign = errors.New("it is of another version")
+// fileOf is the journal at path.
+func fileOf(path string) journal.File[record] {
+	return journal.File[record]{Path: path, Form: "knockdaemon-journal", Version: 1, Max: maxJournal, Check: record.check}
+}
 
 // record is what a journal holds.
 type record struct {
@@ -61,53 +47,19 @@ const (
 	protoUDP = "udp"
 )
 
-// encode gives the bytes of a journal.
-func (r record) encode() ([]byte, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	return sum(append(body, '\n')), nil
-}
-
-// sum puts the head in front of a body.
-func sum(body []byte) []byte {
-	return append(fmt.Appendf(nil, "%s%x\n", journalHead, sha256.Sum256(body)), body...)
-}
-
-// decodeRecord reads the bytes of a journal. Whatever was cut, changed or written
-// by another version is an error.
-func decodeRecord(b []byte) (record, error) {
-	head, body, _ := bytes.Cut(b, []byte("\n"))
-	switch {
-	case !bytes.HasPrefix(head, []byte(journalForm+" ")):
-		return record{}, errors.New("it is no journal of leases")
-	case !bytes.HasPrefix(head, []byte(journalHead)):
-		return record{}, errForeign
-	case string(head[len(journalHead):]) != fmt.Sprintf("%x", sha256.Sum256(body)):
-		return record{}, errors.New("it is torn or was changed")
-	}
-	var r record
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
-		return record{}, fmt.Errorf("it cannot be read: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return record{}, errors.New("something follows its end")
-	}
+// check refuses what no Manager writes.
+func (r record) check() error {
 	if len(r.Leases) > MaxLeases {
-		return record{}, fmt.Errorf("it holds %d leases, more than %d", len(r.Leases), MaxLeases)
+		return fmt.Errorf("it holds %d leases, more than %d", len(r.Leases), MaxLeases)
 	}
 	for _, s := range r.Leases {
 		if err := s.check(); err != nil {
-			return record{}, err
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
-// check refuses what no Manager writes.
 func (s saved) check() error {
 	limited := s.End != 0
 	r, _ := s.rule()
@@ -160,7 +112,7 @@ func (s saved) rule() (r firewall.Rule, silent bool) {
 // time since boot tells it if that is the same boot's. After another one the wall
 // clock does, which may be wrong: so never more than there was, and less of it if
 // the clock cannot be believed.
-func (s saved) left(r record, now Instant, boot string) time.Duration {
+func (s saved) left(r record, now journal.Instant, boot string) time.Duration {
 	left := min(s.Until.Sub(now.Wall), s.Left)
 	switch {
 	case r.of(boot):
@@ -176,67 +128,6 @@ func (r record) of(boot string) bool { return boot != "" && boot == r.Boot }
 
 // believable tells whether the clocks can say how long ago r was written: not if
 // it was in another boot, and the wall clock has not got as far as it was then.
-func (r record) believable(now Instant, boot string) bool {
+func (r record) believable(now journal.Instant, boot string) bool {
 	return r.of(boot) || now.Wall.After(r.Saved)
-}
-
-// readJournal reads the journal at path. One that is not there is empty.
-func readJournal(path string) (record, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return record{}, nil
-	}
-	if err != nil {
-		return record{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxJournal+1))
-	if err != nil {
-		return record{}, err
-	}
-	if len(b) > maxJournal {
-		return record{}, fmt.Errorf("it is longer than %d bytes", maxJournal)
-	}
-	return decodeRecord(b)
-}
-
-// writeJournal replaces the journal at path. After a power cut either the old one
-// is there or the new one, and once this has returned, the new one.
-func writeJournal(path string, r record) error {
-	b, err := r.encode()
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(path, b, 0o600, renameio.IgnoreUmask(), renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes what was renamed or removed in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// setAside moves a journal that cannot be used out of the way, for somebody to
-// look at, and gives its new name. It takes the place of the one before.
-func setAside(path string) (string, error) {
-	to := path + ".broken"
-	if err := os.Rename(path, to); err != nil {
-		return "", err
-	}
-	return to, syncDir(filepath.Dir(path))
-}
-
-// sweep removes what a killed writeJournal has left.
-func sweep(path string) {
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"*"))
-	for _, name := range left {
-		_ = os.Remove(name)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // Manager holds the leases. Its methods may be called from several goroutines,
@@ -16,10 +17,10 @@ import (
 type Manager struct {
 	backend firewall.Backend
 	options Options
-	clock   func() Instant
-	write   func(path string, r record) error // the journal
-	boot    string                            // which boot this is
-	wake    chan struct{}                     // tells Run of a request
+	clock   func() journal.Instant
+	write   func(record) error // the journal
+	boot    string             // which boot this is
+	wake    chan struct{}      // tells Run of a request
 	ignored atomic.Pointer[map[netip.Addr]bool]
 
 	// mu guards requests and stopped. Entries are changed by Run under mu, so
@@ -30,11 +31,11 @@ type Manager struct {
 	stopped  bool
 
 	// The rest is Run's alone.
-	base    Instant       // what the wall clock is worked out from
-	sync    task          // the next comparison with the firewall
-	saved   time.Duration // when the journal was written last, since boot
-	unsaved bool          // the journal does not say what it should
-	deaf    bool          // the journal cannot be written, which was reported
+	base    journal.Instant // what the wall clock is worked out from
+	sync    task            // the next comparison with the firewall
+	saved   time.Duration   // when the journal was written last, since boot
+	unsaved bool            // the journal does not say what it should
+	deaf    bool            // the journal cannot be written, which was reported
 }
 
 // request is a change that somebody wants, the last one of its rule.
@@ -55,7 +56,7 @@ type entry struct {
 }
 
 // pace counts a change at now.
-func (e *entry) pace(now Instant) { e.paced = max(e.paced, now.Boot) + changeEvery }
+func (e *entry) pace(now journal.Instant) { e.paced = max(e.paced, now.Boot) + changeEvery }
 
 // next is when e may change again, since boot.
 func (e *entry) next() time.Duration { return e.paced - changeBurst*changeEvery }
@@ -78,14 +79,14 @@ func (t *task) retry(now time.Duration) {
 func New(b firewall.Backend, o Options) *Manager {
 	clock := o.Clock
 	if clock == nil {
-		clock = systemClock
+		clock = journal.Now
 	}
 	return &Manager{
 		backend:  b,
 		options:  o,
 		clock:    clock,
-		boot:     bootID(),
-		write:    writeJournal,
+		boot:     journal.BootID(),
+		write:    fileOf(o.Journal).Write,
 		wake:     make(chan struct{}, 1),
 		requests: make(map[firewall.Rule]request),
 		entries:  make(map[firewall.Rule]*entry),
@@ -230,7 +231,7 @@ func (m *Manager) Leases() []Lease {
 		}
 		l := Lease{Rule: r, Closing: !e.open}
 		if e.end != 0 {
-			l.Until = now.wall(e.end)
+			l.Until = now.WallAt(e.end)
 		}
 		list = append(list, l)
 	}
@@ -245,7 +246,7 @@ func (m *Manager) report(kind string, r firewall.Rule, e *entry, err error) {
 	}
 	event := Event{Kind: kind, Rule: r, Err: err}
 	if (kind == Opened || kind == Refreshed) && e.end != 0 {
-		event.Until = m.base.wall(e.end)
+		event.Until = m.base.WallAt(e.end)
 	}
 	m.options.Report(event)
 }

@@ -1,9 +1,8 @@
 package lease
 
 import (
-	"fmt"
+	"bytes"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // TestRestart ends a Manager in every way while one port is open for good and one
@@ -177,7 +177,7 @@ func TestBootsWithoutClockAndJournal(t *testing.T) {
 		h.kill()
 		h.reboot()
 		h.set.Store(int64(-24 * time.Hour))
-		h.write = func(string, record) error { return errBroken }
+		h.write = func(record) error { return errBroken }
 		h.start()
 		h.rules("chain\naccept 192.0.2.2 22/tcp\n")
 		h.kill()
@@ -188,7 +188,7 @@ func TestBootsWithoutClockAndJournal(t *testing.T) {
 func TestBrokenJournals(t *testing.T) {
 	t.Parallel()
 	good := record{Boot: "first", Leases: []saved{{IP: ip1, Port: 22, Action: actionAccept}}}
-	encoded, err := good.encode()
+	encoded, err := fileOf("").Encode(good)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,33 +229,6 @@ func TestBrokenJournals(t *testing.T) {
 	}
 }
 
-func TestLeftoversOfKilledWritesGo(t *testing.T) {
-	inHouse(t, func(h *house) {
-		dir := filepath.Dir(h.options.Journal)
-		for i := range 3 {
-			h.must(os.WriteFile(filepath.Join(dir, fmt.Sprintf(".leases%d", i)), nil, 0o600))
-		}
-		h.open(ip1, 0)
-		h.kill()
-		h.start()
-		h.must(os.WriteFile(filepath.Join(dir, "other"), nil, 0o600))
-		var names []string
-		files, err := os.ReadDir(dir)
-		h.must(err)
-		for _, f := range files {
-			names = append(names, f.Name())
-		}
-		if diff := cmp.Diff([]string{"leases", "other"}, names); diff != "" {
-			t.Errorf("files (-want +got):\n%s", diff)
-		}
-		info, err := os.Stat(h.options.Journal)
-		h.must(err)
-		if info.Mode() != 0o600 {
-			t.Errorf("the journal's mode is %v, want 0600", info.Mode())
-		}
-	})
-}
-
 // A journal that is there but cannot be read may be as it should be: it is left.
 func TestUnreadableJournal(t *testing.T) {
 	t.Parallel()
@@ -271,7 +244,8 @@ func TestUnreadableJournal(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	good, err := record{
+	leases := fileOf("")
+	good, err := leases.Encode(record{
 		Saved: time.Unix(1e9, 0).UTC(), Boot: "first",
 		Leases: []saved{
 			{IP: ip1, Port: 22, Action: actionAccept},
@@ -279,26 +253,22 @@ func FuzzJournal(f *testing.F) {
 			{IP: ip2, Port: 53, Action: actionForward, Proto: protoUDP, To: inner.To},
 			{IP: ip2, Action: actionDrop, Until: time.Unix(2e9, 5).UTC(), End: time.Hour, Left: time.Minute},
 		},
-	}.encode()
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(good, false)
-	f.Add(good[len(journalHead)+65:], true)
-	f.Add([]byte("knockdaemon-journal 2 x\n{}"), false)
-	f.Fuzz(func(t *testing.T, b []byte, summed bool) {
-		if summed { // a body under the right sum, to get further in
-			b = sum(b)
-		}
-		r, err := decodeRecord(b)
+	_, body, _ := bytes.Cut(good, []byte("\n"))
+	f.Add(body)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := leases.Decode(sum(body))
 		if err != nil {
 			return
 		}
-		encoded, err := r.encode()
+		encoded, err := leases.Encode(r)
 		if err != nil {
 			t.Fatalf("failed to encode what was decoded: %v", err)
 		}
-		again, err := decodeRecord(encoded)
+		again, err := leases.Decode(encoded)
 		if err != nil {
 			t.Fatalf("failed to decode what was encoded: %v", err)
 		}
@@ -306,7 +276,7 @@ func FuzzJournal(f *testing.F) {
 			t.Errorf("decoded, encoded, decoded (-first +second):\n%s", diff)
 		}
 		for _, s := range r.Leases {
-			if s.End != 0 && s.left(r, Instant{Wall: r.Saved, Boot: 0}, "other") > s.Left {
+			if s.End != 0 && s.left(r, journal.Instant{Wall: r.Saved, Boot: 0}, "other") > s.Left {
 				t.Errorf("%v has more left than it had", s)
 			}
 		}
@@ -331,11 +301,11 @@ func TestWrites(t *testing.T) {
 		return seconds
 	}
 	inHouseOf(t, func(h *house) {
-		h.write = func(path string, r record) error {
+		h.write = func(r record) error {
 			mu.Lock()
 			defer mu.Unlock()
 			times = append(times, time.Now())
-			return writeJournal(path, r)
+			return fileOf(h.options.Journal).Write(r)
 		}
 	}, func(h *house) {
 		since(h.begin)

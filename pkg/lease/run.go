@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // Run does what was asked for, ends each lease at its time and compares the
@@ -85,7 +86,7 @@ func (e *entry) due() (time.Duration, bool) {
 }
 
 // countDue counts the changes of the firewall that are due.
-func (m *Manager) countDue(now Instant) (n int) {
+func (m *Manager) countDue(now journal.Instant) (n int) {
 	for _, e := range m.entries {
 		if at, ok := e.due(); ok && at <= now.Boot && (e.open || e.todo != nil) && !e.silent {
 			n++
@@ -95,7 +96,7 @@ func (m *Manager) countDue(now Instant) (n int) {
 }
 
 // end turns the leases that have ended into rules that are to go.
-func (m *Manager) end(now Instant) {
+func (m *Manager) end(now journal.Instant) {
 	m.update(func() {
 		for _, e := range m.entries {
 			e.expire(now)
@@ -104,14 +105,14 @@ func (m *Manager) end(now Instant) {
 }
 
 // expire makes e a rule that is to go if it has ended.
-func (e *entry) expire(now Instant) {
+func (e *entry) expire(now journal.Instant) {
 	if e.open && e.end != 0 && e.end <= now.Boot {
 		e.open, e.todo, e.kind = false, &task{due: now.Boot}, Expired
 	}
 }
 
 // act does what is due with e.
-func (m *Manager) act(ctx context.Context, r firewall.Rule, e *entry, now Instant) {
+func (m *Manager) act(ctx context.Context, r firewall.Rule, e *entry, now journal.Instant) {
 	if e.todo == nil && !e.open {
 		m.forget(now)
 		return
@@ -198,7 +199,7 @@ func (m *Manager) update(change func()) {
 }
 
 // forget drops the entries of which nothing is left.
-func (m *Manager) forget(now Instant) {
+func (m *Manager) forget(now journal.Instant) {
 	m.update(func() {
 		maps.DeleteFunc(m.entries, func(_ firewall.Rule, e *entry) bool {
 			due, ok := e.due()

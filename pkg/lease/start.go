@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -53,19 +52,13 @@ func (m *Manager) setUp(ctx context.Context) error {
 
 // restore takes up the leases of the journal that have not ended.
 func (m *Manager) restore() error {
-	path := m.options.Journal
-	sweep(path)
-	r, err := readJournal(path)
-	if perr := (*fs.PathError)(nil); errors.As(err, &perr) {
-		return fmt.Errorf("failed to read the journal: %w", err) // it may be as it should be
+	r, aside, err := fileOf(m.options.Journal).Load()
+	if aside != "" {
+		m.note(fmt.Sprintf("the journal %q cannot be used and is now %q: no port is open", m.options.Journal, aside), err)
+		return nil
 	}
 	if err != nil {
-		to, aerr := setAside(path)
-		if aerr != nil {
-			return fmt.Errorf("failed to set the journal %q aside, of which %w: %w", path, err, aerr)
-		}
-		m.note(fmt.Sprintf("the journal %q cannot be used and is now %q: no port is open", path, to), err)
-		return nil
+		return err
 	}
 	ended := 0
 	for _, s := range r.Leases {
@@ -145,7 +138,7 @@ func (m *Manager) wanted() []firewall.Entry {
 func (m *Manager) inFirewall(r firewall.Rule, e *entry) firewall.Entry {
 	f := firewall.Entry{Rule: r}
 	if e.end != 0 {
-		f.End = m.base.wall(e.end)
+		f.End = m.base.WallAt(e.end)
 	}
 	return f
 }

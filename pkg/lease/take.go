@@ -1,23 +1,20 @@
 package lease
 
 import (
-	"errors"
-	"io/fs"
 	"math"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/journal"
 )
 
 // take takes up the requests whose turn it is, or all, and tells when the next
 // one's is. They go into the journal together, and only then does anything become
 // of them: if it cannot be written, what would open is refused, and what closes
 // is not.
-func (m *Manager) take(now Instant, all bool) (next time.Duration) {
+func (m *Manager) take(now journal.Instant, all bool) (next time.Duration) {
 	ready, next := m.ready(now, all)
 	if len(ready) == 0 {
 		return next
@@ -38,7 +35,7 @@ func (m *Manager) take(now Instant, all bool) (next time.Duration) {
 }
 
 // ready gives the requests whose turn it is, or all, and when the next one's is.
-func (m *Manager) ready(now Instant, all bool) (map[firewall.Rule]request, time.Duration) {
+func (m *Manager) ready(now journal.Instant, all bool) (map[firewall.Rule]request, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ready, next := make(map[firewall.Rule]request), time.Duration(math.MaxInt64)
@@ -54,7 +51,7 @@ func (m *Manager) ready(now Instant, all bool) (map[firewall.Rule]request, time.
 
 // refuse drops what would open something. That counts as a change, so that it is
 // not tried and told as often as somebody can ask.
-func (m *Manager) refuse(ready map[firewall.Rule]request, now Instant, err error) {
+func (m *Manager) refuse(ready map[firewall.Rule]request, now journal.Instant, err error) {
 	for _, r := range m.opens(ready) {
 		m.report(Refused, r, nil, err)
 		m.done(r, ready)
@@ -90,7 +87,7 @@ func (m *Manager) done(r firewall.Rule, ready map[firewall.Rule]request) {
 }
 
 // apply makes an entry of a request; m.mu is held.
-func (m *Manager) apply(r firewall.Rule, q request, now Instant) {
+func (m *Manager) apply(r firewall.Rule, q request, now journal.Instant) {
 	e := m.entries[r]
 	if e == nil {
 		e = &entry{}
@@ -114,7 +111,7 @@ func (m *Manager) apply(r firewall.Rule, q request, now Instant) {
 
 // saveChange writes the journal as it will be with the requests in ready, if they make
 // a difference. The error is that of the writing.
-func (m *Manager) saveChange(now Instant, ready map[firewall.Rule]request) error {
+func (m *Manager) saveChange(now journal.Instant, ready map[firewall.Rule]request) error {
 	if len(m.opens(ready)) == 0 && !m.closes(ready) {
 		return nil
 	}
@@ -125,18 +122,16 @@ func (m *Manager) saveChange(now Instant, ready map[firewall.Rule]request) error
 // stand in it, and what is to be closed does. If that fails too, a journal that is
 // not there is better than one that would open a port again; and to remove it makes
 // room on a full disk.
-func (m *Manager) writeWithoutOpens(now Instant, ready map[firewall.Rule]request) {
+func (m *Manager) writeWithoutOpens(now journal.Instant, ready map[firewall.Rule]request) {
 	m.unsaved = true
 	if m.save(now, ready) == nil || !m.closes(ready) {
 		return
 	}
-	path := m.options.Journal
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := fileOf(m.options.Journal).Remove(); err != nil {
 		m.note("a port that is to be closed is still in the journal: if the daemon is killed now, it opens again at the next start", err)
 		return
 	}
-	_ = syncDir(filepath.Dir(path)) // no worse than the removal undone
-	_ = m.save(now, ready)          // tried again by keep
+	_ = m.save(now, ready) // tried again by keep
 }
 
 // closes tells whether something in ready closes what is open.
@@ -152,7 +147,7 @@ func (m *Manager) closes(ready map[firewall.Rule]request) bool {
 // keep writes the journal again if it does not say what it should, or so that it
 // says how long is left of what has an end: not after each change, which has just
 // been written, but more often than [saved.left] takes for granted.
-func (m *Manager) keep(now Instant) {
+func (m *Manager) keep(now journal.Instant) {
 	limited := func() bool {
 		for _, e := range m.entries {
 			if e.open && e.end != 0 {
@@ -168,12 +163,11 @@ func (m *Manager) keep(now Instant) {
 
 // save writes the leases, as they will be with the requests in ready, and tells
 // once when that fails and when it works again.
-func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
-	path := m.options.Journal
-	if path == "" {
+func (m *Manager) save(now journal.Instant, ready map[firewall.Rule]request) error {
+	if m.options.Journal == "" {
 		return nil
 	}
-	err := m.write(path, m.record(now, ready))
+	err := m.write(m.record(now, ready))
 	switch {
 	case err != nil && !m.deaf:
 		m.note("the journal cannot be written: no port is opened until it can", err)
@@ -188,7 +182,7 @@ func (m *Manager) save(now Instant, ready map[firewall.Rule]request) error {
 }
 
 // record is what the journal is to hold.
-func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
+func (m *Manager) record(now journal.Instant, ready map[firewall.Rule]request) record {
 	r := record{Saved: now.Wall.UTC(), Boot: m.boot}
 	add := func(rule firewall.Rule, q request, until time.Time) {
 		if !q.open || q.end != 0 && q.end <= now.Boot {
@@ -198,7 +192,7 @@ func (m *Manager) record(now Instant, ready map[firewall.Rule]request) record {
 		if q.end != 0 {
 			s.Until, s.End, s.Left = until, q.end, q.end-now.Boot
 			if until.IsZero() {
-				s.Until = now.wall(q.end).UTC()
+				s.Until = now.WallAt(q.end).UTC()
 			}
 		}
 		r.Leases = append(r.Leases, s)
