@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -33,6 +34,7 @@ type Daemon struct {
 	works    *notify.Part // and with the work on the firewall
 	runs     *notify.Part // and with that on commands
 
+	watched atomic.Bool // some source was
 	hangups <-chan os.Signal
 	load    func() (*config.Daemon, error)
 

@@ -97,7 +97,8 @@ func (j *journal) wait(t *testing.T, text string) {
 
 // A rig is a daemon at work on a log of its own, with a firewall that is none.
 type rig struct {
-	log      string
+	dir, log string
+	daemon   *Daemon
 	firewall *firewall.Fake
 	journal  *journal
 	stop     func() error // ends it and gives Run's error
@@ -106,12 +107,13 @@ type rig struct {
 func newRig(t *testing.T, flags ...string) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	r := &rig{log: filepath.Join(dir, "log"), firewall: firewall.NewFake(), journal: newJournal()}
+	r := &rig{dir: dir, log: filepath.Join(dir, "log"), firewall: firewall.NewFake(), journal: newJournal()}
 	if err := os.WriteFile(r.log, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := load(t, append([]string{"-log=" + r.log, "-state-dir=" + dir, "-output=json"}, flags...)...)
 	d := newDaemon(newTestLog(t, c, r.journal))
+	r.daemon = d
 	if err := d.prepare(c, r.firewall); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,9 @@ func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 	}
 	log.SetFormatter(f)
 	configureLog(log, c)
+	if err := (&logFile{path: c.LogFile}).try(); err != nil {
+		log.WithError(err).Warn("LogFile cannot be written")
+	}
 	return log, queue.close
 }
 
@@ -139,6 +142,7 @@ func (d *Daemon) reportRefused(err error, msg string, src netip.Addr) {
 
 // reportStart logs that from now on knocks are seen, and tells the service manager.
 func (d *Daemon) reportStart(source string) {
+	d.watched.Store(true)
 	d.log.WithFields(logrus.Fields{"source": source, "version": ui.Version()}).Info("watching")
 	d.alive.Ready("watching " + source)
 }

@@ -45,13 +45,27 @@ func (l *logFile) Write(line []byte) (int, error) {
 		l.file = nil
 	}
 	if l.file == nil {
-		file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-		if err != nil {
+		if err := l.open(); err != nil {
 			return 0, err
 		}
-		l.file = file
 	}
 	return l.file.Write(line)
+}
+
+func (l *logFile) open() (err error) {
+	l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	return err
+}
+
+// try tells why l cannot be written, if it is there at all.
+func (l *logFile) try() error {
+	if l.path == "" {
+		return nil
+	}
+	if err := l.open(); err != nil {
+		return err
+	}
+	return l.file.Close()
 }
 
 func (l *logFile) moved() bool {

@@ -19,8 +19,10 @@ import (
 )
 
 // watch takes packets from the source that the configuration names until ctx ends, and from another one when a reload
-// names it.
+// names it. Only what keeps the first from being watched at all is an error; later it is tried again until it works, for
+// a daemon that ends takes the open ports with it.
 func (d *Daemon) watch(ctx context.Context) error {
+	var failed time.Duration // how long to wait after it fails next
 	for ctx.Err() == nil {
 		d.mu.Lock()
 		run, err := d.open(d.setup)
@@ -30,12 +32,34 @@ func (d *Daemon) watch(ctx context.Context) error {
 		if err == nil {
 			err = run(watching)
 		}
-		stop()
-		if err != nil {
-			return hintAtSource(d.config().Source, err)
+		if err = hintAtSource(d.config().Source, err); err != nil && !d.watched.Load() {
+			stop()
+			return err
 		}
+		if failed = min(max(time.Second, 2*failed), maxWatchDelay); err == nil {
+			failed = 0
+		} else {
+			d.log.WithError(err).WithField("source", d.config().Source.String()).Error("nothing is watched, will try again")
+			d.idle(watching, failed)
+		}
+		stop()
 	}
 	return nil
+}
+
+// maxWatchDelay is the longest time until a source that has failed is tried again.
+const maxWatchDelay = 30 * time.Second
+
+// idle waits, and shows that it does so on purpose.
+func (d *Daemon) idle(ctx context.Context, wait time.Duration) {
+	for end := time.Now().Add(wait); time.Now().Before(end); {
+		d.reads.Beat()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(time.Second, time.Until(end))):
+		}
+	}
 }
 
 // allowed tells why packets cannot be taken from a source, if it is for want of a right.
