@@ -150,7 +150,7 @@ func TestSequencesReplayed(t *testing.T) {
 2026-11-20T20:01:00Z 192.0.2.2: section any: open 8080/tcp for 5 min: allowed
 2026-11-20T20:02:00Z 192.0.2.2: section any: open 23/tcp for 5 min: refused: port 23 is not in allow_ports
 2026-11-20T20:03:02Z 192.0.2.3: section inside: forward 2222/tcp to 10.0.0.5:22 for 30 min: allowed
-2026-11-20T20:04:00Z 192.0.2.2: section wake: run a command: allowed
+2026-11-20T20:04:00Z 192.0.2.2: section wake: run /usr/bin/logger knocked by 192.0.2.2, after 10s /usr/bin/logger forgotten 192.0.2.2: allowed
 2026-11-20T20:05:00Z 192.0.2.2: section close: close 22/tcp: allowed
 40 lines, 40 packets, 6 knocks, TIME
 `

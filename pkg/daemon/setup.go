@@ -35,6 +35,9 @@ type seen struct {
 func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
 	s := &setup{config: c, log: d.log, ignored: d.leases.Ignored, guessed: d.guessed}
 	s.old.limit = c.LineAge
+	if c.Source.Interface != "" || c.Source.NFLOG { // they show what the firewall drops
+		s.ignored = d.leases.Banned
+	}
 	s.guesses = guess.New(guess.Options{Limit: c.Guessing.Limit, Within: c.Guessing.Within})
 	var err error
 	if s.decoder, err = newDecoder(c, bootTime()); err != nil {

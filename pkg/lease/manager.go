@@ -18,10 +18,10 @@ type Manager struct {
 	backend firewall.Backend
 	options Options
 	clock   func() journal.Instant
-	write   func(record) error // the journal
-	boot    string             // which boot this is
-	wake    chan struct{}      // tells Run of a request
-	ignored atomic.Pointer[map[netip.Addr]bool]
+	write   func(record) error                  // the journal
+	boot    string                              // which boot this is
+	wake    chan struct{}                       // tells Run of a request
+	bans    atomic.Pointer[map[netip.Addr]bool] // true: the firewall does not know
 
 	// mu guards requests and stopped. Entries are changed by Run under mu, so
 	// that Run reads them without, and everybody else with it.
@@ -116,7 +116,7 @@ func (m *Manager) Close(r firewall.Rule) error {
 }
 
 // Ban asks for src to be shut out for d, more than 0: with drop by the firewall,
-// otherwise by whoever asks Ignored.
+// otherwise by whoever asks Banned or Ignored.
 func (m *Manager) Ban(src netip.Addr, d time.Duration, drop bool) error {
 	if d == 0 {
 		return fmt.Errorf("no ban of %q without an end", src)
@@ -146,11 +146,20 @@ func (m *Manager) Unban(is func(netip.Addr) bool) error {
 	return nil
 }
 
-// Ignored tells whether src is banned. What the firewall drops may be seen before it
-// is dropped.
+// Banned tells whether src is banned, in whatever way.
+func (m *Manager) Banned(src netip.Addr) bool {
+	bans := m.bans.Load()
+	if bans == nil {
+		return false
+	}
+	_, is := (*bans)[src]
+	return is
+}
+
+// Ignored tells whether src is banned without the firewall knowing.
 func (m *Manager) Ignored(src netip.Addr) bool {
-	ignored := m.ignored.Load()
-	return ignored != nil && (*ignored)[src]
+	bans := m.bans.Load()
+	return bans != nil && (*bans)[src]
 }
 
 // ask puts a request in place of the one that waits for the same rule.

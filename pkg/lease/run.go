@@ -156,7 +156,7 @@ func (m *Manager) settled(r firewall.Rule, e *entry) {
 	kind := e.kind
 	m.update(func() { e.todo, e.kind, e.dropped = nil, "", r.Action == firewall.Drop && e.open && !e.silent })
 	if r.Action == firewall.Drop {
-		m.publishIgnored()
+		m.publishBans()
 	}
 	if kind != "" {
 		m.report(kind, r, e, nil)

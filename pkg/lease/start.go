@@ -74,7 +74,7 @@ func (m *Manager) restore() error {
 	if len(r.Leases) > 0 {
 		m.note(fmt.Sprintf("leases restored: %d, ended meanwhile: %d", len(m.entries), ended), nil)
 	}
-	m.publishIgnored()
+	m.publishBans()
 	return nil
 }
 

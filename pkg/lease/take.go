@@ -213,13 +213,13 @@ func (m *Manager) record(now journal.Instant, ready map[firewall.Rule]request) r
 	return r
 }
 
-// publishIgnored tells Ignored which bans there are.
-func (m *Manager) publishIgnored() {
-	ignored := make(map[netip.Addr]bool)
+// publishBans tells Banned and Ignored which bans there are.
+func (m *Manager) publishBans() {
+	bans := make(map[netip.Addr]bool)
 	for r, e := range m.entries {
 		if r.Action == firewall.Drop && e.open {
-			ignored[r.Src] = true
+			bans[r.Src] = e.silent
 		}
 	}
-	m.ignored.Store(&ignored)
+	m.bans.Store(&bans)
 }
