@@ -142,12 +142,8 @@ func (l *lab) ulogd(group int) {
 		l.t.Fatalf("ulogd's plugins are in %q, %v", plugins, err)
 	}
 	said := filepath.Join(l.dir, "ulogd.said")
-	conf := fmt.Sprintf("[global]\nlogfile=%q\nloglevel=3\n", said)
-	for _, plugin := range []string{"inppkt_NFLOG", "filter_IFINDEX", "filter_IP2STR", "filter_PRINTPKT", "output_LOGEMU", "raw2packet_BASE"} {
-		conf += fmt.Sprintf("plugin=%q\n", filepath.Join(plugins[0], "ulogd_"+plugin+".so"))
-	}
-	conf += "stack=log1:NFLOG,base1:BASE,ifi1:IFINDEX,ip2str1:IP2STR,print1:PRINTPKT,emu1:LOGEMU\n"
-	conf += fmt.Sprintf("[log1]\ngroup=%d\n[emu1]\nfile=%q\nsync=1\n", group, l.log)
+	conf := readExample(l.t, "ulogd.conf", "/usr/lib/x86_64-linux-gnu/ulogd", plugins[0], "/var/log/ulogd.log", said,
+		"/var/log/knock.log", l.log, "group=5", fmt.Sprintf("group=%d", group))
 	cmd := l.gate.command("ulogd", "-c", writeTemp(l.t, l.dir, "ulogd.conf", conf, 0o644))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
