@@ -82,7 +82,22 @@ func (d *Daemon) takeSections(f file) error {
 	if err := distinct(d.Keys); err != nil {
 		return err
 	}
+	if err := d.checkLists(); err != nil {
+		return err
+	}
 	return d.checkCommands(f.path)
+}
+
+// checkLists refuses one list of sequences for two sections: each would find it changed by the other.
+func (d *Daemon) checkLists() error {
+	holder := map[string]string{}
+	for _, e := range d.Events {
+		if other, ok := holder[e.OneTime]; ok && e.OneTime != "" {
+			return ui.Usage(fmt.Errorf("[%s] has the one_time_sequences of [%s]: give each section its own file", e.Name, other))
+		}
+		holder[e.OneTime] = e.Name
+	}
+	return nil
 }
 
 // checkCommands refuses a file of commands that others can write: they would be run as they like.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -44,13 +45,22 @@ func (d *Daemon) act(k decision) {
 	d.reportRefused(err, "knock not carried out", k.src)
 }
 
+// Whoever has seen a sequence can send it from as many forged addresses as he likes: that must leave room for keys.
+const maxOfSequences = lease.MaxLeases / 2
+
+var errNoRoom = fmt.Errorf("%d ports are open: the rest is kept for those with a key", maxOfSequences)
+
 // actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
 func (d *Daemon) actOnEvent(k decision) {
 	for _, p := range k.event.Close {
 		d.reportRefused(d.leases.Close(p.Rule(k.src)), "knock not carried out", k.src)
 	}
 	for _, r := range k.event.opens(k.src, k.port) {
-		d.reportRefused(d.leases.Open(r, k.event.Time), "knock not carried out", k.src)
+		err := errNoRoom
+		if d.leases.Held() < maxOfSequences {
+			err = d.leases.Open(r, k.event.Time)
+		}
+		d.reportRefused(err, "knock not carried out", k.src)
 	}
 	if job, ok := k.event.job(k.src); ok {
 		d.run(job)

@@ -9,14 +9,14 @@ import (
 	"github.com/portknock/knock/pkg/command"
 )
 
-// job gives the commands that e runs for src, if there are any.
+// job gives the commands that e runs for src, if there are any. Without something to start there is nothing to stop.
 func (e *event) job(src netip.Addr) (j command.Job, ok bool) {
 	c := e.Commands
 	j = command.Job{Name: e.Name, Src: src, Start: c.Start, Stop: c.Stop, Wait: c.Wait}
 	if !src.Is4() {
 		j.Start, j.Stop = c.Start6, c.Stop6
 	}
-	return j, !j.Start.IsZero() || !j.Stop.IsZero()
+	return j, !j.Start.IsZero()
 }
 
 // saysOf tells what a job does, in words: "run /bin/a 192.0.2.1, after 10s /bin/b".

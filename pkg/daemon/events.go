@@ -13,6 +13,7 @@ import (
 	"github.com/portknock/knock/pkg/onetime"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sequence"
+	"github.com/portknock/knock/pkg/sniff"
 )
 
 // An event is a section of the configuration about a sequence of ports.
@@ -38,21 +39,23 @@ func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 		}
 		p.events = append(p.events, e)
 		sections = append(sections, e.Match)
+		if t := one.Match.Target; t.IsValid() && !slices.Contains(p.foreign, t) {
+			p.foreign = append(p.foreign, t)
+		}
 	}
+	p.ours = ownAddresses(c)
 	if len(sections) > 0 {
 		p.sequences, err = sequence.New(sections, sequence.Options{})
 	}
 	return err
 }
 
-// targets are the destinations, beside this machine's own addresses, that sequences are sent to.
-func (p *pipeline) targets() (list []netip.Addr) {
-	for _, e := range p.events {
-		if t := e.Match.Target; t.IsValid() && !slices.Contains(list, t) {
-			list = append(list, t)
-		}
+// ownAddresses tells which addresses are this machine's. A log that is replayed may be another machine's.
+func ownAddresses(c *config.Daemon) func(netip.Addr) bool {
+	if c.Replay != "" {
+		return func(netip.Addr) bool { return false }
 	}
-	return list
+	return sniff.NewOurs(nil).Has
 }
 
 // succeedSequences lets p go on with the tries that old remembers, if it looks for the same.

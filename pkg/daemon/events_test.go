@@ -2,12 +2,17 @@ package daemon
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/packet"
 )
 
 const sections = `
@@ -122,4 +127,31 @@ func TestEventsReload(t *testing.T) {
 	if same.sequences != old.sequences || other.sequences == old.sequences {
 		t.Errorf("same sections: kept %v; others: kept %v; want true, false", same.sequences == old.sequences, other.sequences == old.sequences)
 	}
+}
+
+// What goes to the host that a section names is for that section, and no knock of a key.
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, conf(t, "[s]\nsequence = 1,2,3\ntarget = 192.0.2.1\nopen = 22\n[any]\nsequence = 4,5,6\nopen = 23\n"))
+	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 1000))
+	r.append(t, packetLines("203.0.113.5", 2000, 4, 5, 6))
+	r.append(t, packetLines("203.0.113.5", 3000, 1, 2, 3))
+	r.journal.wait(t, "rule opened ip=203.0.113.5 port=22")
+	r.checkDump(t, "chain\naccept 203.0.113.5 22/tcp for 15 min\n")
+}
+
+// Half of all that can be open is kept for those with a key, whatever sequences are sent from.
+func TestRoomForKeys(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, conf(t, "[s]\nsequence = 1,2,3\nopen = 22\n"))
+	for n := range maxOfSequences {
+		rule := config.PortProto{Port: 80, Proto: packet.TCP}.Rule(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}))
+		if err := r.daemon.leases.Open(rule, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.append(t, packetLines("203.0.113.5", 1000, 1, 2, 3))
+	r.journal.wait(t, "knock not carried out src=203.0.113.5 error=8192 ports are open")
+	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 2000))
+	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22")
 }

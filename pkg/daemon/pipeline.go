@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
@@ -23,6 +24,8 @@ type pipeline struct {
 
 	events    []*event
 	sequences *sequence.Matcher // nil: there are no events
+	foreign   []netip.Addr      // that sequences are sent to; some may be ours
+	ours      func(netip.Addr) bool
 
 	decide func(decision)
 	moved  func(*event) // it has other steps now, or none
@@ -118,7 +121,12 @@ func (p *pipeline) observe(pkt packet.Packet, now time.Time) (failed bool) {
 	if p.sequences != nil {
 		p.observeSequences(pkt)
 	}
-	return len(p.keys) > 0 && p.tracker.Observe(pkt, now) == tracker.Failed
+	return len(p.keys) > 0 && !p.isForeign(pkt) && p.tracker.Observe(pkt, now) == tracker.Failed
+}
+
+// isForeign tells whether a packet is for another host, that some sequence is sent to.
+func (p *pipeline) isForeign(pkt packet.Packet) bool {
+	return len(p.foreign) > 0 && slices.Contains(p.foreign, pkt.Dst) && !p.ours(pkt.Dst)
 }
 
 // match tells the tracker whether ports are a knock to heed. One that is refused is not: the window moves on. What one

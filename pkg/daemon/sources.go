@@ -98,7 +98,7 @@ func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
 	switch {
 	case from.Interface != "":
 		l, err := sniff.New(sniff.Options{
-			Interface: from.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.targets(),
+			Interface: from.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.foreign,
 			Report: report, Started: started, Looked: looked,
 		})
 		d.sniffer = l
@@ -172,5 +172,5 @@ func (d *Daemon) packet(pkt packet.Packet) {
 // rewatches tells whether b needs packets from elsewhere, or others, than a.
 func rewatches(a, b *setup) bool {
 	return a.config.Source != b.config.Source ||
-		b.config.Source.Interface != "" && !(slices.Equal(a.pipeline.wants(), b.pipeline.wants()) && slices.Equal(a.pipeline.targets(), b.pipeline.targets()))
+		b.config.Source.Interface != "" && !(slices.Equal(a.pipeline.wants(), b.pipeline.wants()) && slices.Equal(a.pipeline.foreign, b.pipeline.foreign))
 }

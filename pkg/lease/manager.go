@@ -228,6 +228,19 @@ func (m *Manager) countBans() (n int) {
 	return n
 }
 
+// Held tells how many of MaxLeases are taken.
+func (m *Manager) Held() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.entries)
+	for r := range m.requests {
+		if m.entries[r] == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Leases gives what is held, in the order of [firewall.Rule.Compare].
 func (m *Manager) Leases() []Lease {
 	now := m.clock()
