@@ -51,20 +51,6 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// sealed gives the ports of a knock.
-func (l *lab) sealed(o knock.Options, p knock.Payload) []uint16 {
-	l.t.Helper()
-	codec, err := knock.New(o)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	ports, err := codec.Seal(p)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return ports
-}
-
 // sampleLine gives the first line of a sample that has prefix in it.
 func sampleLine(t *testing.T, file, prefix string) string {
 	t.Helper()

@@ -54,7 +54,13 @@ func (l *lab) say(p knock.Payload) {
 // lines are what the firewall writes when src knocks for p.
 func (l *lab) lines(src netip.Addr, p knock.Payload) string {
 	l.t.Helper()
-	codec, err := knock.New(knock.Options{Passphrase: []byte(l.key)})
+	return l.tries(src, l.sealed(knock.Options{Passphrase: []byte(l.key)}, p))
+}
+
+// sealed gives the ports of a knock.
+func (l *lab) sealed(o knock.Options, p knock.Payload) []uint16 {
+	l.t.Helper()
+	codec, err := knock.New(o)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -62,7 +68,7 @@ func (l *lab) lines(src netip.Addr, p knock.Payload) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.tries(src, ports)
+	return ports
 }
 
 // tries are the lines of tries to connect to ports, each from a port of its own.

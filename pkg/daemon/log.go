@@ -17,8 +17,8 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// NewLog makes the daemon's own log as c asks for it, on w and wherever c names. Nobody who logs ever waits for w; flush, called last, does for a
-// second at most.
+// NewLog makes the daemon's own log as c asks for it, on w and wherever c names. Nobody who logs ever waits for those;
+// flush, called last, does for a second at most.
 func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 	log = logrus.New()
 	queue := newLogWriter(outputOf(c, w), func(lost int) []byte {
