@@ -119,9 +119,9 @@ func (m *model) take(dst netip.Addr, p packet.Packet, now time.Time) *modelSourc
 		t.at = src.tries[len(src.tries)-1].at
 	}
 	news, begins := false, false
-	for id, s := range m.sections {
+	for _, s := range m.sections {
 		isNew := m.fits(s, p, dst) && !slices.ContainsFunc(src.tries, func(o *modelTry) bool {
-			return o.from != 0 && o.from == t.from && o.to == t.to && o.newFor[id] && t.at.Sub(o.at) <= 2*time.Minute
+			return o.from != 0 && o.from == t.from && o.to == t.to && t.at.Sub(o.at) <= 2*time.Minute && m.wasNews(o, s)
 		})
 		t.newFor = append(t.newFor, isNew)
 		news = news || isNew
@@ -132,6 +132,16 @@ func (m *model) take(dst netip.Addr, p packet.Packet, now time.Time) *modelSourc
 	}
 	m.store(src, place, t, now)
 	return src
+}
+
+// wasNews tells whether t was new for s, or for a section that is about the same packets: s may have got its steps later.
+func (m *model) wasNews(t *modelTry, s Section) bool {
+	for id, o := range m.sections {
+		if t.newFor[id] && (t.to.Proto == packet.UDP || o.Flags == s.Flags) {
+			return true
+		}
+	}
+	return false
 }
 
 // store makes t the newest try of src, and src the newest source; the stillest make room.

@@ -34,7 +34,8 @@ func (s shares) completes(t *testing.T, steps []Step) bool {
 }
 
 // Whatever the number of shares: to complete a sequence of three ports drawn at random takes more than ten thousand
-// million SYNs. With 16 guards, 16 shares did it in every second of the right threes: a hundred million.
+// million SYNs, or a third of them if each share is the second of one three and the first of another. With 16 guards, 16
+// shares would do it in every second of the right threes: a hundred million.
 func TestShares(t *testing.T) {
 	t.Parallel()
 	const times, least = 2000, 1e10
