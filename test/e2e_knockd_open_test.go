@@ -57,6 +57,11 @@ func TestDebiansKnockdConf(t *testing.T) {
 	args, told := l.withSyslog()
 	d := l.follow(l.gate.command("sh", append(args, filepath.Join(l.bin, "knockdaemon"),
 		"-conf", debiansConf(t), "-state-dir", filepath.Join(l.dir, "state"), "-output", "json")...))
+	for _, section := range []string{"[openSSH", "[closeSSH"} {
+		if !strings.Contains(d.out.String(), section+evenlySpaced) {
+			t.Errorf("no warning of %s]", section)
+		}
+	}
 	l.wantClosed(laptopIP, 22)
 
 	l.knockWith(gateIP, "7000", "8000", "9000")

@@ -33,11 +33,11 @@ func TestReloadOfFeed(t *testing.T) {
 	l.wantRules(laptopIP + " 22")
 
 	// The filter of the interface lets the ports of a sequence through from now on.
-	const section = "[web]\nsequence = 7000,8000,9000\ntcpflags = syn\nopen = 80/tcp\ntime = 5\n"
-	l.tap(laptopIP, 7000, 8000, 9000)
+	const section = "[web]\nsequence = 7000,8000,9500\ntcpflags = syn\nopen = 80/tcp\ntime = 5\n"
+	l.tap(laptopIP, 7000, 8000, 9500)
 	write(section)
 	d.reloadToWatch()
-	l.tap(laptopIP, 7000, 8000, 9000)
+	l.tap(laptopIP, 7000, 8000, 9500)
 	d.next("rule opened")
 	l.wantRules(laptopIP+" 80", laptopIP+" 22")
 

@@ -3,6 +3,7 @@
 package sequence
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/portknock/knock/pkg/packet"
@@ -28,6 +29,29 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 				t.Errorf("%d matches", matches)
 			}
 		})
+	}
+}
+
+// Nor does one that completes sequences with a Target and without.
+func TestOurTargetDoesNotAllocate(t *testing.T) {
+	at := plain("7000,8000,9000")
+	at.Target = names["t"]
+	m := mustNew(t, Options{MaxSources: 100, Ours: func(netip.Addr) bool { return true }}, at, plain("7000,8000,9000"))
+	var n, matches uint32
+	observe := func() {
+		p := floods["knocks"](n)
+		p.Dst = names["t"]
+		matches += uint32(len(m.Observe(p, start)))
+		n++
+	}
+	for range 1000 {
+		observe()
+	}
+	if got := testing.AllocsPerRun(3000, observe); got > 0 {
+		t.Errorf("%v allocations, want none", got)
+	}
+	if matches < 2000 {
+		t.Errorf("%d matches", matches)
 	}
 }
 

@@ -15,12 +15,14 @@ import (
 func modelSections() []Section {
 	sections := []Section{
 		plain("1,2,3"), plain("3,2,1"), plain("1,2,3,4"), plain("2,2"), plain("4:udp,1"), plain("1,2,3"), plain("8"),
-		plain("1,3,1"), plain("1,2"), plain("2,1"), dynamic("8,9", 5), dynamic("6", 5), plain("8,9"), {Timeout: time.Second},
+		plain("1,3,1"), plain("1,2"), plain("2,1"), dynamic("8,9", 5), dynamic("6", 5), plain("8,9"), plain("1,2"),
+		{Timeout: time.Second},
 	}
 	sections[5].Flags = Flags{}
-	sections[5].Timeout = 20 * time.Second
+	sections[5].Timeout = 4 * time.Minute // tries live longer than copies are known
 	sections[7].Flags = Flags{Set: packet.FIN}
 	sections[8].Target, sections[9].Target = names["t"], names["t"]
+	sections[13].Target = names["u"]
 	return sections
 }
 
@@ -33,6 +35,9 @@ type pair struct {
 
 func newPair(t testing.TB, sections []Section, sources, room int) *pair {
 	o := Options{MaxSources: sources}
+	if sources > 1 { // a packet to an address of ours takes two
+		o.Ours = func(target netip.Addr) bool { return target == names["u"] }
+	}
 	m := mustNew(t, o, sections...)
 	room = max(room, 2*m.most)
 	m.table.tries = m.table.tries[:min(len(m.table.tries), 1+room)]
@@ -55,12 +60,12 @@ func (q *pair) step(t testing.TB, b []byte) int {
 		p.Flags = packet.ACK
 	case 6, 7:
 		p.Dst = names["t"]
-	case 8:
+	case 8, 9:
 		p.Dst = names["u"]
 	}
 	q.now = q.now.Add(time.Duration(int8(b[4])) * time.Second / 64)
 	if b[4] == 127 {
-		q.now = q.now.Add(15 * time.Second)
+		q.now = q.now.Add(time.Duration(1+b[2]%8) * 15 * time.Second)
 	}
 	if b[5] == 255 {
 		id, steps := int(b[1])%len(q.model.sections), mustParse("1,2,3,4,5"[:1+2*(b[2]%5)])
@@ -129,12 +134,14 @@ func knockOf(s Section) (knock [][2]byte) {
 		steps = slices.Concat(steps, []Step{{packet.TCP, s.Digits + 1}}, steps)
 	}
 	for _, step := range steps {
-		kind := byte(9)
+		kind := byte(10)
 		switch {
 		case step.Proto == packet.UDP:
 			kind = 0
-		case s.Target.IsValid():
+		case s.Target == names["t"]:
 			kind = 6
+		case s.Target == names["u"]:
+			kind = 8
 		case s.Flags.Set&packet.FIN != 0:
 			kind = 2
 		}

@@ -13,8 +13,12 @@ import (
 // Options bound a Matcher.
 type Options struct {
 	// MaxSources is how many source addresses are remembered, 1 to 1<<20; 0 is 65536. Each takes up to 250 bytes, which
-	// cost nothing before they are used.
+	// cost nothing before they are used. One that sends to a Target as well is a source of its own there.
 	MaxSources int
+	// Ours tells whether a Target, never one mapped into IPv6, is an address of this machine: what goes there then counts
+	// for the sections without a Target as well, as what goes to its other addresses does. Observe asks it, for each packet
+	// to a Target. Nil: none is.
+	Ours func(target netip.Addr) bool
 }
 
 // A Match is a sequence that was sent.
@@ -27,7 +31,7 @@ type Match struct {
 // Stats count what a Matcher has seen.
 type Stats struct {
 	Ignored    uint64 // packets that no section takes, or of a source that has begun no sequence
-	Duplicates uint64 // packets seen before
+	Duplicates uint64 // packets seen shortly before
 	Tries      uint64 // packets remembered, then or now
 	Matches    uint64 // sequences completed
 	Evicted    uint64 // sources that gave way to others while they were young enough to count
@@ -44,6 +48,7 @@ type Matcher struct {
 	targets  map[netip.Addr]int
 	groups   []group // number 0 is of the sections without a Target
 	guards   []uint16
+	ours     func(target netip.Addr) bool
 	keep     time.Duration // the longest Timeout: older tries are not remembered
 	most     int           // how many tries of one source are
 	table    *table
@@ -85,7 +90,7 @@ func New(sections []Section, o Options) (*Matcher, error) {
 	if o.MaxSources < 0 || o.MaxSources > 1<<20 {
 		return nil, fmt.Errorf("%d is no number of sources: want 1..%d", o.MaxSources, 1<<20)
 	}
-	m := &Matcher{targets: map[netip.Addr]int{}, groups: make([]group, 1)}
+	m := &Matcher{targets: map[netip.Addr]int{}, groups: make([]group, 1), ours: o.Ours}
 	for i, s := range sections {
 		if err := s.check(); err != nil {
 			return nil, fmt.Errorf("failed to take in section %d: %w", i+1, err)

@@ -120,7 +120,8 @@ func (y *player) play(words string) string {
 
 func TestObserve(t *testing.T) {
 	t.Parallel()
-	abc := plain("7000,8000,9000")
+	abc, day := plain("7000,8000,9000"), plain("7000,8000,9000")
+	day.Timeout = 24 * time.Hour
 	for name, test := range map[string]struct {
 		sections []Section
 		packets  string
@@ -136,6 +137,12 @@ func TestObserve(t *testing.T) {
 		"a late copy of the last":     {[]Section{abc}, "7000#1 8000#2 9000#3 +3s 9000#3 7000#1 8000#2", "3:0"},
 		"again and again":             {[]Section{abc}, "7000 8000 9000 7000 8000 9000 7000 8000 9000", "3:0 6:0 9:0"},
 		"the last alone again":        {[]Section{abc}, "7000 8000 9000 9000 8000 9000", "3:0"},
+		"a copy in two minutes":       {[]Section{day}, "7000#1 8000#2 9000#3 +2m 7000#1 8000#2 9000#3", "3:0"},
+		"and after":                   {[]Section{day}, "7000#1 8000#1 9000#1 +120001ms 7000#1 8000#1 9000#1", "3:0 6:0"},
+		"a copy's copy":               {[]Section{day}, "7000#1 8000#1 +80s 7000#1 8000#1 +80s 7000#1 8000#1 9000#1", "7:0"},
+		"never longer than the time":  {[]Section{abc}, "7000#1 8000#1 9000#1 +10001ms 7000#1 8000#1 9000#1", "3:0 6:0"},
+		"short beside long":           {[]Section{abc, plain("1,2"), day}, "7000#1 8000#1 9000#1 +121s 7000#1 8000#1 9000#1", "3:0 3:2 6:0 6:2"},
+		"twice from one source port":  {[]Section{plain("102,100,100,103")}, "102#1 100#1 100#1 103#1", ""},
 		"no source ports":             {[]Section{abc}, "7000#0 8000#0 9000#0 9000#0", "3:0"},
 		"the same port":               {[]Section{plain("100,100")}, "100#1 100#1 100#2 100#2 100#3 100#4", "3:0 6:0"},
 		"the same port, no source":    {[]Section{plain("100,100")}, "100#0 100#0", "2:0"},
@@ -231,6 +238,38 @@ func TestTarget(t *testing.T) {
 			if got := y.play(test.packets); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
+		})
+	}
+}
+
+// What goes to a Target that is ours counts for the sections without one too; each sort has its own tries and copies.
+func TestOurTarget(t *testing.T) {
+	t.Parallel()
+	here, own, other := plain("1,2"), plain("3,2"), plain("1,2")
+	own.Target, other.Target = names["t"], names["u"]
+	ours := func(a netip.Addr) bool { return a == names["t"] }
+	for name, test := range map[string]struct {
+		packets, want string
+		stats         Stats
+	}{
+		"to no target":         {"1 2", "2:0", Stats{Tries: 2, Matches: 1, Sources: 1}},
+		"to ours":              {"1>t 2>t", "2:0", Stats{Tries: 2, Matches: 1, Sources: 1}},
+		"to ours and any":      {"1>t 2 1>v 2>a", "2:0 4:0", Stats{Tries: 4, Matches: 2, Sources: 1}},
+		"both, in their order": {"3>t 1>t 2>t", "3:0 3:1", Stats{Tries: 3, Matches: 2, Sources: 2}},
+		"not ours":             {"1>u 2 1 2>u", "4:2", Stats{Ignored: 1, Tries: 3, Matches: 1, Sources: 2}},
+		"a copy for one":       {"3>t#1 1>t#2 1#2 3#1 2>t#3 2#3", "5:0 5:1", Stats{Tries: 4, Duplicates: 2, Matches: 2, Sources: 2}},
+		"of no section":        {"2>t 1.a>t 5>t", "", Stats{Ignored: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			y := &player{m: mustNew(t, Options{Ours: ours}, here, own, other), now: start}
+			if got := y.play(test.packets); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if diff := cmp.Diff(test.stats, y.m.Stats()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			y.m.table.check(t)
 		})
 	}
 }

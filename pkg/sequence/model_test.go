@@ -53,7 +53,7 @@ func (m *model) most() (n int) {
 }
 
 func (m *model) isTarget(dst netip.Addr) bool {
-	return slices.ContainsFunc(m.sections, func(s Section) bool { return s.Target == dst })
+	return dst.IsValid() && slices.ContainsFunc(m.sections, func(s Section) bool { return s.Target == dst })
 }
 
 // fits tells whether a packet is there for a section.
@@ -64,8 +64,20 @@ func (m *model) fits(s Section, p packet.Packet, dst netip.Addr) bool {
 	return p.Proto == packet.UDP || p.Flags&s.Flags.Set == s.Flags.Set && p.Flags&s.Flags.Clear == 0
 }
 
+// observe gives what a packet completes of the sections of its Target, and, if that is ours or none, of those without.
 func (m *model) observe(p packet.Packet, now time.Time) (matches []Match) {
-	src := m.take(p, now)
+	if m.isTarget(p.Dst) {
+		matches = m.observeAt(p.Dst, p, now)
+	}
+	if !m.isTarget(p.Dst) || m.o.Ours != nil && m.o.Ours(p.Dst) {
+		matches = append(matches, m.observeAt(netip.Addr{}, p, now)...)
+	}
+	slices.SortFunc(matches, func(a, b Match) int { return a.Section - b.Section })
+	return matches
+}
+
+func (m *model) observeAt(dst netip.Addr, p packet.Packet, now time.Time) (matches []Match) {
+	src := m.take(dst, p, now)
 	if src == nil {
 		return nil
 	}
@@ -88,11 +100,7 @@ func (m *model) observe(p packet.Packet, now time.Time) (matches []Match) {
 }
 
 // take remembers a packet, and gives its source; or nil if it is no news.
-func (m *model) take(p packet.Packet, now time.Time) *modelSource {
-	dst := p.Dst
-	if !m.isTarget(dst) {
-		dst = netip.Addr{}
-	}
+func (m *model) take(dst netip.Addr, p packet.Packet, now time.Time) *modelSource {
 	if !slices.ContainsFunc(m.sections, func(s Section) bool { return m.fits(s, p, dst) }) {
 		return nil
 	}
@@ -111,9 +119,9 @@ func (m *model) take(p packet.Packet, now time.Time) *modelSource {
 		t.at = src.tries[len(src.tries)-1].at
 	}
 	news, begins := false, false
-	for id, s := range m.sections {
+	for _, s := range m.sections {
 		isNew := m.fits(s, p, dst) && !slices.ContainsFunc(src.tries, func(o *modelTry) bool {
-			return o.from != 0 && o.from == t.from && o.to == t.to && o.newFor[id]
+			return o.from != 0 && o.from == t.from && o.to == t.to && t.at.Sub(o.at) <= 2*time.Minute && m.wasNews(o, s)
 		})
 		t.newFor = append(t.newFor, isNew)
 		news = news || isNew
@@ -124,6 +132,16 @@ func (m *model) take(p packet.Packet, now time.Time) *modelSource {
 	}
 	m.store(src, place, t, now)
 	return src
+}
+
+// wasNews tells whether t was new for s, or for a section that is about the same packets: s may have got its steps later.
+func (m *model) wasNews(t *modelTry, s Section) bool {
+	for id, o := range m.sections {
+		if t.newFor[id] && (t.to.Proto == packet.UDP || o.Flags == s.Flags) {
+			return true
+		}
+	}
+	return false
 }
 
 // store makes t the newest try of src, and src the newest source; the stillest make room.

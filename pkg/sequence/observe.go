@@ -1,17 +1,25 @@
 package sequence
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/packet"
 )
 
+// copies is the longest time in which the same packet is taken for a copy. Linux sends a SYN for the last time after 63 s
+// (tcp_syn_retries 6) and has given up after 127 s; others do earlier.
+const copies = 2 * time.Minute
+
 // Observe takes in one packet, seen at now, and gives the sequences that it completes, in the order of the sections;
 // mostly none. What it gives is valid until the next call. The packet's own stamp is not looked at.
 //
-// The same packet seen twice (protocol, source port and destination port; a SYN sent again, or logged twice) counts once
-// for as long as the first is remembered, which is the longest Timeout. One without a source port (0) always counts.
+// The same packet seen again (protocol, source port and destination port; a SYN sent again, or logged twice) within two
+// minutes of the first, or within the longest Timeout if that is shorter, is a copy, and does not count. One without a
+// source port (0) always counts. So whoever sends all packets from one source port waits as long between two knocks, and
+// cannot send a sequence that has a port twice.
 //
 // What has made a match counts no more for that section or one with the same steps, and for others it is a stray. But a
 // longer sequence that contains the matched one, in its order, may use it: it would never match otherwise.
@@ -19,34 +27,54 @@ func (m *Matcher) Observe(p packet.Packet, now time.Time) []Match {
 	if m.began.IsZero() {
 		m.began = now
 	}
-	g := m.groupOf(p.Dst)
-	t := try{at: now.Sub(m.began), from: p.SrcPort, to: Step{p.Proto, p.DstPort}, fits: m.kindsOf(p) & m.groups[g].kinds}
-	if t.fits == 0 || !p.Src.IsValid() {
+	m.matches = m.matches[:0]
+	g, both := m.groupsOf(p.Dst)
+	news := m.observe(g, p, now.Sub(m.began))
+	if both {
+		news = max(news, m.observe(0, p, now.Sub(m.began)))
+		slices.SortFunc(m.matches, func(a, b Match) int { return cmp.Compare(a.Section, b.Section) })
+	}
+	switch news {
+	case ignored:
 		m.stats.Ignored++
-		return nil
+	case duplicate:
+		m.stats.Duplicates++
+	case remembered:
+		m.stats.Tries++
+	}
+	m.stats.Matches += uint64(len(m.matches))
+	return m.matches
+}
+
+// groupsOf gives the group of the sections that packets to dst are for, and tells whether they are for group 0 as well.
+func (m *Matcher) groupsOf(dst netip.Addr) (group int, both bool) {
+	if len(m.targets) == 0 {
+		return 0, false
+	}
+	dst = dst.Unmap()
+	group = m.targets[dst]
+	return group, group != 0 && m.ours != nil && m.ours(dst)
+}
+
+// observe adds what a packet completes of a group to the matches, and tells whether it was news to it.
+func (m *Matcher) observe(g int, p packet.Packet, at time.Duration) news {
+	t := try{at: at, from: p.SrcPort, to: Step{p.Proto, p.DstPort}, fits: m.kindsOf(p) & m.groups[g].kinds}
+	if t.fits == 0 || !p.Src.IsValid() {
+		return ignored
 	}
 	e := m.groups[g].ends[t.to]
-	place, ok := m.remember(keyOf(p.Src, g), t, e.first)
-	if !ok {
-		return nil
+	place, news := m.remember(keyOf(p.Src, g), t, e.first)
+	if news != remembered {
+		return news
 	}
-	m.matches, m.picks = m.matches[:0], m.picks[:0]
+	m.picks = m.picks[:0]
 	for _, id := range e.last {
 		if port, ok := m.find(id, place); ok {
 			m.matches = append(m.matches, Match{Section: id, Src: p.Src.Unmap(), Port: port})
 		}
 	}
 	m.use()
-	m.stats.Matches += uint64(len(m.matches))
-	return m.matches
-}
-
-// groupOf gives the group of the sections that packets to dst are for.
-func (m *Matcher) groupOf(dst netip.Addr) int {
-	if len(m.targets) == 0 {
-		return 0
-	}
-	return m.targets[dst.Unmap()]
+	return remembered
 }
 
 // kindsOf gives the kinds of packet that p is.
@@ -60,9 +88,18 @@ func (m *Matcher) kindsOf(p packet.Packet) uint64 {
 	return 0
 }
 
+// news is what a packet is, to one group or to all.
+type news uint8
+
+const (
+	ignored news = iota
+	duplicate
+	remembered
+)
+
 // remember puts a try into the table and gives its place there; or tells that it is no news. Kinds of packet in first
 // begin a sequence.
-func (m *Matcher) remember(k key, t try, first uint64) (place uint32, ok bool) {
+func (m *Matcher) remember(k key, t try, first uint64) (place uint32, is news) {
 	n := m.table.find(k)
 	if n != 0 {
 		n = m.refresh(n, t.at)
@@ -71,13 +108,11 @@ func (m *Matcher) remember(k key, t try, first uint64) (place uint32, ok bool) {
 	case n != 0:
 		t.at = max(t.at, m.table.tries[m.table.sources[n].newest].at)
 		if t.fits &^= m.known(n, t); t.fits == 0 {
-			m.stats.Duplicates++
-			return 0, false
+			return 0, duplicate
 		}
 		m.table.touch(n)
 	case t.fits&first == 0:
-		m.stats.Ignored++
-		return 0, false
+		return 0, ignored
 	default:
 		n = m.newSource(k, t.at)
 	}
@@ -89,8 +124,7 @@ func (m *Matcher) remember(k key, t try, first uint64) (place uint32, ok bool) {
 	}
 	m.number++
 	t.number = m.number
-	m.stats.Tries++
-	return m.table.push(n, t), true
+	return m.table.push(n, t), remembered
 }
 
 // refresh forgets what of a source is too old, and gives 0 if that is all.
@@ -106,13 +140,16 @@ func (m *Matcher) refresh(n uint32, at time.Duration) uint32 {
 	return 0
 }
 
-// known gives the kinds for which a packet with the ports of t is remembered.
+// known gives the kinds for which a packet with the ports of t has come so lately that t is a copy of it.
 func (m *Matcher) known(n uint32, t try) (kinds uint64) {
 	if t.from == 0 {
 		return 0
 	}
 	for place := m.table.sources[n].newest; place != 0; {
 		old := &m.table.tries[place]
+		if t.at-old.at > copies { // those older than m.keep are gone
+			break
+		}
 		if old.from == t.from && old.to == t.to {
 			kinds |= old.fits
 		}

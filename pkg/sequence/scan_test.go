@@ -61,7 +61,7 @@ func TestSequentialScan(t *testing.T) {
 	for _, text := range typical {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
-			if why := Weak(mustParse(text)); why != "" {
+			if why := Weak(mustParse(text)); why != "" && !areEven(mustParse(text)) {
 				t.Fatal(why)
 			}
 			c := &scanner{m: mustNew(t, Options{MaxSources: 1}, plain(text))}
@@ -101,6 +101,28 @@ func TestScanOfWeak(t *testing.T) {
 		slices.Reverse(ports)
 		if n += c.scan(ports, 0); n != 1 {
 			t.Errorf("%s: %d matches, want 1", text, n)
+		}
+	}
+}
+
+// So does what it says of those that are evenly spaced, though the whole scan be seen.
+func TestScanInSteps(t *testing.T) {
+	t.Parallel()
+	for text, step := range map[string]int{"7000,8000,9000": 1000, "4444:udp,3333,2222:udp": -1111, "2000,2010,2020,2030,2040,2050": 10} {
+		if why, want := Weak(mustParse(text)), "its ports are evenly spaced: a scan in such steps completes it"; why != want {
+			t.Errorf("%s: %q", text, why)
+		}
+		steps := mustParse(text)
+		port := int(steps[0].Port)
+		for inside := port - step; inside > 0 && inside <= 65535; inside -= step {
+			port = inside // from the end on
+		}
+		c, matches := &scanner{m: mustNew(t, Options{MaxSources: 1}, plain(text))}, 0
+		for ; port > 0 && port <= 65535; port += step {
+			matches += c.try(Step{packet.TCP, uint16(port)}) + c.try(Step{packet.UDP, uint16(port)})
+		}
+		if matches != 1 {
+			t.Errorf("%s: %d matches of a scan in steps of %d, want 1", text, matches, step)
 		}
 	}
 }
@@ -161,7 +183,8 @@ func shuffledScans(t *testing.T, text string, ports func(m *Matcher) []Step, sca
 func TestShuffledScan(t *testing.T) {
 	t.Parallel()
 	const scans = 20_000
-	// What of the thousand ports that nmap tries first is among 7000, 8000, 9000, their neighbours and the guards.
+	// What of the thousand ports that nmap tries first is among 7000, 8000, 9000, their neighbours and the guards, but for
+	// the three or so drawn ones: with them it is 1 scan in 57.
 	thousand := func(*Matcher) (ports []Step) {
 		for _, port := range []uint16{23, 111, 135, 139, 445, 1433, 3389, 5900, 7000, 7001, 7999, 8000, 8001, 9000, 9001} {
 			ports = append(ports, Step{packet.TCP, port})
@@ -176,9 +199,9 @@ func TestShuffledScan(t *testing.T) {
 		most         float64
 		low, highest float64 // of the strict machine
 	}{
-		"3 ports, Ports seen":                {"7000,8000,9000", portsOf, scans, 0.008, 0.15, 0.18},
-		"4 ports, Ports seen":                {"7000,8000,9000,10000", portsOf, scans, 0.002, 0.035, 0.05},
-		"5 ports, Ports seen":                {"7000,8000,9000,10000,11000", portsOf, scans, 0.0005, 0.006, 0.012},
+		"3 ports, Ports seen":                {"7000,8000,9000", portsOf, scans, 0.0006, 0.15, 0.18},
+		"4 ports, Ports seen":                {"7000,8000,9000,10000", portsOf, scans, 0.0002, 0.035, 0.05},
+		"5 ports, Ports seen":                {"7000,8000,9000,10000,11000", portsOf, scans, 0.0001, 0.006, 0.012},
 		"3 ports, a thousand ports, sniffed": {"7000,8000,9000", thousand, scans, 0.035, 0.15, 0.18},
 		"3 ports, all seen":                  {"7000,8000,9000", whole, 10, 0, 0, 1},
 	} {

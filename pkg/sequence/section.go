@@ -23,7 +23,7 @@ type Section struct {
 	// of a protocol that no step has.
 	Flags Flags
 	// Target, if it is not the zero Addr, is the destination of all packets. What goes there is for the sections with that
-	// Target alone.
+	// Target alone, unless it is one of Options.Ours.
 	Target netip.Addr
 	// Digits, if it is not 0, is the TCP port of digit 0, 1..65526, and the section a dynamic one: Steps, then the 1 to 5
 	// digits of a port (1..65535, no zero in front) as packets to Digits+digit, then Steps again. Steps may be ports of
