@@ -45,7 +45,7 @@ func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 	}
 	p.ours = ownAddresses(c)
 	if len(sections) > 0 {
-		p.sequences, err = sequence.New(sections, sequence.Options{})
+		p.sequences, err = sequence.New(sections, sequence.Options{Ours: p.ours})
 	}
 	return err
 }
