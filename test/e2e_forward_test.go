@@ -173,7 +173,7 @@ func TestKeysExample(t *testing.T) {
 	}{
 		{"alice", []string{"-port", "22", "-key", keys["alice"], "-quiet"}},
 		{"backup", []string{"-port", "222", "-key", keys["backup"], "-cipher", "Rijndael", "-quiet"}},
-		{"carol", []string{"-port", "22", "-pad", clientPad}},
+		{"carol", []string{"-port", "22", "-pad", clientPad, "-quiet"}},
 		{"carol", []string{"-port", "22", "-time", "255", "-pad", clientPad}},
 	} {
 		l.knockBy(who.flags...)

@@ -70,6 +70,9 @@ func (c *Client) sealWithPad(p knock.Payload) ([]uint16, error) {
 	if err != nil {
 		return nil, err
 	}
+	if sender.Used() == 1 {
+		c.Warn("this is the first knock with this one-time pad here: if it has been knocked with before, both ends need a new one")
+	}
 	switch left := sender.Left(); {
 	case c.Config.Test || c.Config.LogToFile != "":
 		c.Warn("nothing is sent, but the knock's part of the one-time pad is used up: knocks left: %d", left)

@@ -177,17 +177,24 @@ func (p *parser) find(name string, given bool) (Setting, error) {
 	if name == "" || !given && !(ok && s.Bool && len(p.sections) > 1) {
 		return Setting{}, errors.New("want a line of name = value")
 	}
-	if !ok && p.isTop(key) {
+	switch _, elsewhere := find(p.others(), strings.ReplaceAll(strings.ToLower(key), "_", "-")); {
+	case ok || !elsewhere:
+	case len(p.sections) > 1:
 		return Setting{}, fmt.Errorf("%s belongs above the first section", name)
+	default:
+		return Setting{}, fmt.Errorf("%s belongs in a section, below a line like [openSSH]", name)
 	}
 	return s, checkName(name, key, p.settings)
 }
 
-// isTop tells whether a name is one of what stands before the first section.
-func (p *parser) isTop(name string) bool {
-	top, err := p.of("")
-	_, ok := find(top, name)
-	return err == nil && ok
+// others gives what stands above the first section, for a section, and what stands in one for a line above.
+func (p *parser) others() []Setting {
+	title := ""
+	if len(p.sections) == 1 {
+		title = "a section"
+	}
+	settings, _ := p.of(title) // none, where there are no sections
+	return settings
 }
 
 // checkName says what is wrong with a name, that a file writes so, if it is not one of settings.

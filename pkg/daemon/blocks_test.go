@@ -16,7 +16,7 @@ func TestHeaderThatCannotBeNoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory{{blocks: b}}.commit(nil)
+	memory{{blocks: b}}.commit()
 	block := [8]byte{1, 2, 3}
 	if got := b.refusal(block); got != "" {
 		t.Fatalf("a new block is refused: %s", got)

@@ -156,7 +156,7 @@ func (d *Daemon) remember() error {
 		return err
 	}
 	d.memory = m
-	m.commit(d.log)
+	m.commit()
 	m.serve(d.setup.pipeline)
 	return nil
 }

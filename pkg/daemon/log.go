@@ -37,6 +37,11 @@ func NewLog(c *config.Daemon, w io.Writer) (log *logrus.Logger, flush func()) {
 	if err := (&logFile{path: c.LogFile}).try(); err != nil {
 		log.WithError(err).Warn("LogFile cannot be written")
 	}
+	if c.Syslog {
+		if err := new(syslogWriter).open(); err != nil {
+			log.WithError(err).Warn("UseSyslog has no effect")
+		}
+	}
 	return log, queue.close
 }
 
@@ -180,9 +185,11 @@ const countsEvery = 10 * time.Second
 // tellCounts is logCounts for who holds d.mu.
 func (d *Daemon) tellCounts(level logrus.Level, msg string) {
 	s := d.setup.pipeline.tracker.Stats()
+	q := d.setup.pipeline.sequenceStats()
 	d.log.WithFields(logrus.Fields{
 		"lines": d.seen.lines, "packets": d.seen.packets, "old": d.setup.old.count, "banned": d.seen.ignored,
 		"knock_syns": s.Queued + s.Failed + s.Knocks, "duplicates": s.Duplicates, "failed": s.Failed, "knocks": s.Knocks,
+		"sequence_tries": q.Tries, "sequences": q.Matches,
 		"remembered": s.Packets, "overwritten": s.Overwritten,
 	}).Log(level, msg)
 }

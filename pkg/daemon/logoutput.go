@@ -79,11 +79,14 @@ type syslogWriter struct{ to *syslog.Writer }
 
 func (s *syslogWriter) Write(line []byte) (int, error) {
 	if s.to == nil {
-		to, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "knockdaemon")
-		if err != nil {
+		if err := s.open(); err != nil {
 			return 0, err
 		}
-		s.to = to
 	}
 	return s.to.Write(line)
+}
+
+func (s *syslogWriter) open() (err error) {
+	s.to, err = syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "knockdaemon")
+	return err
 }

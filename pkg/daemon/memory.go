@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sirupsen/logrus"
@@ -31,12 +32,12 @@ func openMemory(c *config.Daemon, old memory, log *logrus.Logger) (m memory, err
 		var one kept
 		switch {
 		case k.Pad != "":
-			one.pad, err = m.openPad(c, k, old)
+			one.pad, err = m.openPad(c, k, old, log)
 		case isRemembered(k) && c.Replay == "":
 			one.blocks, err = openBlocks(c, k, old, log)
 		}
 		if err != nil {
-			return m, err
+			return m, inSection("key "+k.Name, err)
 		}
 		m = append(m, one)
 	}
@@ -48,14 +49,22 @@ func isRemembered(k config.Key) bool {
 	return k.Knock.Cipher != knock.CipherRijndael && k.Knock.Cipher != knock.CipherNone
 }
 
+// inSection says which section an error is about; "key " is none.
+func inSection(title string, err error) error {
+	if title == "key " {
+		return err
+	}
+	return fmt.Errorf("[%s]: %w", title, err)
+}
+
 // commit puts what openMemory has noted into force, and tells of what will not do for long.
-func (m memory) commit(log *logrus.Logger) {
+func (m memory) commit() {
 	for _, one := range m {
 		if one.blocks != nil {
 			one.blocks.once = one.blocks.next
 		}
 		if one.pad != nil {
-			one.pad.warn(log)
+			one.pad.warn()
 		}
 	}
 }
@@ -64,7 +73,7 @@ func (m memory) commit(log *logrus.Logger) {
 func (m memory) serve(p *pipeline) {
 	for i, k := range p.keys {
 		if pad := m[i].pad; pad != nil {
-			pad.first, k.reader = p.options.Low, pad
+			pad.key, pad.first, k.reader = k.Name, p.options.Low, pad
 		}
 		if b := m[i].blocks; b != nil && b.book != nil {
 			k.reader.(*sealed).blocks = b

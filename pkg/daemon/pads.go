@@ -14,14 +14,16 @@ import (
 
 // A padded reader is that of a key with a one-time pad.
 type padded struct {
+	key      string // its name
 	receiver *pad.Receiver
+	log      *logrus.Logger
 	first    uint16 // the port of byte 0
 	place    int    // of the knock that was read last
 }
 
 // openPad opens a pad, or gives the one that old has open if it is the same still, by whatever name. A daemon that only
 // says what it would do leaves the state alone. Two keys cannot have one pad: m holds those of the keys before.
-func (m memory) openPad(c *config.Daemon, k config.Key, old memory) (*padded, error) {
+func (m memory) openPad(c *config.Daemon, k config.Key, old memory, log *logrus.Logger) (*padded, error) {
 	if p, err := m.padOf(k); err != nil || p != nil {
 		return nil, cmp.Or(err, fmt.Errorf("the one-time pad %q is that of two keys: give each its own", k.Pad))
 	}
@@ -36,7 +38,7 @@ func (m memory) openPad(c *config.Daemon, k config.Key, old memory) (*padded, er
 	if err != nil {
 		return nil, err
 	}
-	return &padded{receiver: receiver}, nil
+	return &padded{key: k.Name, receiver: receiver, log: log}, nil
 }
 
 // padOf gives the pad of k, if m has it.
@@ -52,14 +54,20 @@ func (m memory) padOf(k config.Key) (*padded, error) {
 	return nil, nil
 }
 
-// fewLeft is how many knocks a pad still has when its owner is told to make a new one.
-const fewLeft = 50
+// fewLeft is how many knocks a pad still has when its owner is told, with each of them, to make a new one.
+const fewLeft = 20
 
-// warn tells of a pad that is nearly used up.
-func (p *padded) warn(log *logrus.Logger) {
-	if left := p.receiver.Left(); left <= fewLeft {
-		log.WithField("knocks_left", left).Warn("the one-time pad is nearly used up: make a new one, for both ends")
+// warn tells of a pad that is used up, or nearly.
+func (p *padded) warn() {
+	left := p.receiver.Left()
+	if left > fewLeft || p.log == nil {
+		return
 	}
+	msg := "the one-time pad is nearly used up: make a new one, for both ends"
+	if left == 0 {
+		msg = "the one-time pad is used up: make a new one, for both ends"
+	}
+	p.log.WithFields(logrus.Fields{"key": p.key, "knocks_left": left}).Warn(msg)
 }
 
 func (p *padded) open(ports []uint16) (knock.Payload, bool) {
@@ -82,6 +90,7 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 func (p *padded) refusal([]uint16) string {
 	switch err := p.receiver.Use(p.place); {
 	case err == nil:
+		p.warn()
 		return ""
 	case errors.Is(err, pad.ErrSpent):
 		return "its part of the pad was used before: a replay"

@@ -124,6 +124,14 @@ func (p *pipeline) observe(pkt packet.Packet, now time.Time) (failed bool) {
 	return len(p.keys) > 0 && !p.isForeign(pkt) && p.tracker.Observe(pkt, now) == tracker.Failed
 }
 
+// sequenceStats counts what became of packets of sequences.
+func (p *pipeline) sequenceStats() sequence.Stats {
+	if p.sequences == nil {
+		return sequence.Stats{}
+	}
+	return p.sequences.Stats()
+}
+
 // isForeign tells whether a packet is for another host, that some sequence is sent to.
 func (p *pipeline) isForeign(pkt packet.Packet) bool {
 	return len(p.foreign) > 0 && slices.Contains(p.foreign, pkt.Dst) && !p.ours(pkt.Dst)

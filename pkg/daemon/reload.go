@@ -65,7 +65,7 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	if err != nil {
 		return err
 	}
-	memory.commit(d.log)
+	memory.commit()
 	d.memory.close(memory)
 	d.memory = memory
 	next.succeed(d.setup)

@@ -61,3 +61,11 @@ func (s *Sender) Left() int {
 	defer s.mu.Unlock()
 	return s.pad.knocks() - s.next
 }
+
+// Used returns how many knocks the pad has served for here, as of the last Seal: 1
+// after the first, and also if the place of one that was used before is gone.
+func (s *Sender) Used() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
