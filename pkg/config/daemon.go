@@ -182,6 +182,11 @@ func (d *Daemon) setChain(v string) error {
 	return firewall.CheckChain(v)
 }
 
+// OpensPorts tells whether some knock opens, forwards or closes a port by itself, and not by a command.
+func (d *Daemon) OpensPorts() bool {
+	return len(d.Keys) > 0 || slices.ContainsFunc(d.Events, Event.OpensPorts)
+}
+
 // Forwards tells whether some knock forwards a port.
 func (d *Daemon) Forwards() bool {
 	return slices.ContainsFunc(d.Keys, func(k Key) bool { return len(k.Forward) > 0 }) ||

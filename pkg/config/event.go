@@ -39,6 +39,11 @@ type Commands struct {
 	have6, haveStop6, haveWait bool
 }
 
+// OpensPorts tells whether e opens, forwards or closes a port by itself.
+func (e Event) OpensPorts() bool {
+	return len(e.Open)+len(e.Close)+len(e.Forward) > 0 || e.Match.Digits != 0
+}
+
 // Any tells whether there is a command at all.
 func (c Commands) Any() bool {
 	return !c.Start.IsZero() || !c.Stop.IsZero() || !c.Start6.IsZero() || !c.Stop6.IsZero()
@@ -119,7 +124,7 @@ func (e *Event) finish(from origins) error {
 		c.Stop6 = c.Stop
 	}
 	leases := len(e.Open)+len(e.Forward) > 0 || e.Match.Digits != 0
-	if (leases || len(e.Close) > 0) && from["tcpflags"] == "" { // not a directive of knockd's, so its default is not either
+	if e.OpensPorts() && from["tcpflags"] == "" { // not a directive of knockd's, so its default is not either
 		e.Match.Flags = sequence.Flags{Set: packet.SYN, Clear: packet.ACK}
 	}
 	switch twice := e.twice(from); {
@@ -180,8 +185,8 @@ func (e *Event) warnings() (list []string) {
 		list = append(list, fmt.Sprintf("[%s] %s", e.Name, weak))
 	}
 	c := &e.Commands
-	switch nothing := len(e.Open)+len(e.Close)+len(e.Forward) == 0 && e.Match.Digits == 0; {
-	case nothing && !c.Any():
+	switch {
+	case !e.OpensPorts() && !c.Any():
 		list = append(list, fmt.Sprintf("[%s] does nothing but say that it was knocked", e.Name))
 	case c.Start.IsZero() && c.Start6.IsZero() && c.Any():
 		list = append(list, fmt.Sprintf("[%s] stop_command is never run without a start_command", e.Name))

@@ -34,6 +34,7 @@ type Daemon struct {
 	works    *notify.Part // and with the work on the firewall
 	runs     *notify.Part // and with that on commands
 
+	bare    bool        // there is no firewall to work with, and none is needed
 	watched atomic.Bool // some source was
 	hangups <-chan os.Signal
 	load    func() (*config.Daemon, error)
@@ -76,10 +77,13 @@ func (d *Daemon) newBackend(c *config.Daemon) (firewall.Backend, error) {
 		}), nil
 	}
 	b, err := firewall.NewIPTables(o)
-	if errors.Is(err, firewall.ErrNotFound) {
-		err = ui.Hint(err, "install iptables, or name the program with -iptables")
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, firewall.ErrNotFound) && !c.OpensPorts():
+		d.bare = true
+		return firewall.NewDryRun(o, func(string) {}), nil
+	case errors.Is(err, firewall.ErrNotFound):
+		return nil, ui.Hint(err, "install iptables, or name the program with -iptables")
+	case err != nil:
 		return nil, err
 	}
 	return b, nil

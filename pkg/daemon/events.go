@@ -106,15 +106,10 @@ func (e *event) refusal(m sequence.Match) string {
 		return fmt.Sprintf("%s is not in allow-ips", m.Src)
 	case e.Match.Digits != 0 && !e.Dynamic.Contains(m.Port):
 		return fmt.Sprintf("port %d is not in allow_ports", m.Port)
-	case !m.Src.Is4() && e.leases():
+	case !m.Src.Is4() && e.OpensPorts():
 		return "it came from an IPv6 address, and ports are opened to IPv4 addresses only"
 	}
 	return ""
-}
-
-// leases tells whether e opens or closes ports.
-func (e *event) leases() bool {
-	return len(e.Open)+len(e.Close)+len(e.Forward) > 0 || e.Match.Digits != 0
 }
 
 // opens gives the rules that e puts in for src; port is the one that a knock asked for, if e leaves that to it.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -51,6 +52,9 @@ func (d *Daemon) config() *config.Daemon {
 func (d *Daemon) exchange(c *config.Daemon) error {
 	if err := allowed(c.Source); err != nil {
 		return err
+	}
+	if d.bare && c.OpensPorts() {
+		return errors.New("it opens ports, and there was no iptables at the start: install it, and start anew")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock() // no packet comes between the reading of a file and what is made of it

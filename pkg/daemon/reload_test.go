@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/pad"
+	"github.com/portknock/knock/pkg/ui"
 )
 
 // A reloading rig exchanges configurations as a signal would have it.
@@ -168,5 +172,29 @@ func TestLogFileThatCannotBeWritten(t *testing.T) {
 	flush()
 	if !strings.Contains(out.String(), "LogFile cannot be written") {
 		t.Errorf("told %q", out.String())
+	}
+}
+
+// Commands alone need no iptables; what opens ports does, also if a reload brings it.
+func TestWithoutIPTables(t *testing.T) {
+	t.Parallel()
+	flags := func(section string) *config.Daemon {
+		given := []ui.Given{{Name: "conf", Value: strings.TrimPrefix(conf(t, "log = l\niptables = /nonexistent\n[s]\nsequence = 1,2\n"+section), "-conf=")}}
+		c, err := config.LoadDaemon(given, func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	runs, opens := flags("command = /bin/true %IP%\n"), flags("open = 22\n")
+	d, err := New(runs, newTestLog(t, runs, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.exchange(opens); err == nil || !strings.Contains(err.Error(), "no iptables") {
+		t.Errorf("a reload that opens ports: error %v", err)
+	}
+	if _, err := New(opens, newTestLog(t, opens, io.Discard)); !errors.Is(err, firewall.ErrNotFound) {
+		t.Errorf("a start that opens ports: error %v, want %v", err, firewall.ErrNotFound)
 	}
 }
