@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -278,7 +279,7 @@ func TestLateProcesses(t *testing.T) {
 		Name: "door", IP: j.Src, Command: j.Stop.String(), Until: time.Now().Add(5 * time.Minute), Left: 5 * time.Minute, Rest: time.Hour,
 	}}}))
 	r, end := begin(t, Options{Journal: path})
-	waitFor(t, "a try at the start", func() bool { return len(lines(t, said)) == 1 })
+	waitFor(t, "a try at the start", func() bool { return len(lines(t, said)) > 0 })
 	if err := end(); err == nil || !strings.HasSuffix(err.Error(), "the journal keeps them for the next start") {
 		t.Errorf("Run = %v", err)
 	}
@@ -287,14 +288,16 @@ func TestLateProcesses(t *testing.T) {
 	}
 	check(t, os.Remove(said))
 	r, end = begin(t, Options{Journal: path})
-	waitFor(t, "a try at the next start", func() bool { return len(lines(t, said)) == 1 })
+	waitFor(t, "a try at the next start", func() bool { return len(lines(t, said)) > 0 })
 	check(t, r.Do(j))
-	waitFor(t, "the start command", func() bool { return len(lines(t, said)) == 3 })
+	others := func() []string { // how often it is tried in vain is a matter of time
+		return slices.DeleteFunc(lines(t, said), func(l string) bool { return l == "locked" })
+	}
+	waitFor(t, "the start command", func() bool { return len(others()) == 1 })
 	check(t, os.Remove(lock))
-	waitFor(t, "the stop command", func() bool { return len(lines(t, said)) == 4 })
+	waitFor(t, "the stop command", func() bool { return len(others()) == 2 })
 	check(t, end())
-	want := []string{"locked", "locked", "start 192.0.0.1", "stop 192.0.0.1"}
-	if diff := cmp.Diff(want, lines(t, said)); diff != "" {
+	if diff := cmp.Diff([]string{"start 192.0.0.1", "stop 192.0.0.1"}, others()); diff != "" {
 		t.Errorf("said (-want +got)\n%s", diff)
 	}
 	left, _, err := fileOf(path).Load()
