@@ -2,9 +2,9 @@
 // some time later that undoes it.
 //
 // The second is owed: it stands in a journal before the first one runs, and it runs whether the first has failed, was
-// killed or took its time, at the end of the daemon, or after its next start. Each process has a time limit and a
-// process group of its own, and one that hangs keeps nobody else's from running. Nobody who asks waits for any of it:
-// [Runner.Run] does it all.
+// killed or took its time, at the end of the daemon, or after its next start. If it fails it is tried again, for a day
+// at most. Each process has a time limit and a process group of its own, and one that hangs keeps nobody else's from
+// running. Nobody who asks waits for any of it: [Runner.Run] does it all.
 //
 // Of what a stranger sends nothing but his address gets into a command, and that only as digits, a..f, dots and colons.
 // Who may run what is left to the caller.
@@ -17,13 +17,17 @@ import (
 )
 
 const (
-	// maxHeld is how many pairs of a section and an address are dealt with at once, and how many more may wait to be.
-	maxHeld = 4096
+	// maxHeld is for how many addresses jobs of one section are held, and maxTotal how many in all: so many that owe a
+	// stop command, and so many that owe none. Whoever has seen one sequence and forges addresses fills one section.
+	maxHeld  = 1024
+	maxTotal = 16 * maxHeld
 
 	// maxProcesses run at once. So that what hangs leaves room for others, not more than maxStarts of them are start
-	// commands, and of one section at most maxOfSection start and as many stop commands.
+	// commands, not more than maxLateRuns are stop commands that have failed too often, and of one section at most
+	// maxOfSection start and as many stop commands.
 	maxProcesses = 64
 	maxStarts    = 48
+	maxLateRuns  = 4
 	maxOfSection = 16
 
 	// defaultLimit is how long one run may take.
@@ -32,6 +36,12 @@ const (
 	// A stop command that fails is tried again after firstDelay, then after twice as long each time, maxRetries times.
 	firstDelay = time.Second
 	maxRetries = 5
+
+	// Then it is late, and tried again every lateDelay and by the next Run, until it is given up: owedFor after it was
+	// due, or when maxLate others are late that are younger. Late ones take no room from others.
+	lateDelay = 10 * time.Minute
+	owedFor   = 24 * time.Hour
+	maxLate   = 1024
 
 	// At the end of Run, start commands under way get startGrace to end, and all of it is over after stopLimit, but for
 	// killWait, in which what is killed must die. It is over earlier when each stop command has ended well, or has failed
@@ -59,7 +69,8 @@ const (
 var (
 	// ErrStopped refuses what comes after Run's end, or too late before it.
 	ErrStopped = errors.New("the runner of commands has stopped")
-	// ErrFull refuses one job too many.
+	// ErrFull refuses one job too many: 1024 of a section, or 16384 in all, of those that have a stop command or those
+	// that have none. Stop commands that are Left do not count.
 	ErrFull = errors.New("too many commands are held")
 )
 
@@ -77,9 +88,16 @@ const (
 	Started     = "started"      // the start command has ended well
 	StartFailed = "start failed" // it has not; its stop command runs all the same
 	Stopped     = "stopped"      // the stop command has ended well
-	StopFailed  = "stop failed"  // it has not; it is tried again
-	Left        = "left"         // it has failed too often, or Run has ended before it could: then the journal keeps it
+	StopFailed  = "stop failed"  // it has not; it is tried again up to five times in half a minute
 	Refused     = "refused"      // the start command was not run: the journal cannot be written, or Run has ended
+
+	// Left tells that the stop command has failed six times, or that Run ends before it has ended well. It is still owed
+	// and what it undoes still there. As long as Run runs it is tried again every ten minutes, and by the next Run at
+	// once, if there is a journal; Stopped or GivenUp is the next that is heard of it, or Left at the end of Run.
+	Left = "left"
+	// GivenUp tells that a stop command that was Left is not owed any more and is in no journal: it has failed for 24
+	// hours since it was due, or 1024 others that are Left became due after it. What it undoes is still there.
+	GivenUp = "given up"
 )
 
 // Event is what became of a command.

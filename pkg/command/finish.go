@@ -19,6 +19,7 @@ func (r *Runner) finish(killStarts, killStops context.CancelCauseFunc) error {
 	for _, e := range r.unbegun() {
 		r.refuse(e, ErrStopped)
 	}
+	r.tryLate()
 	began := r.clock().Boot
 	after := func(d time.Duration) bool { return r.clock().Boot-began >= d }
 	for r.busy() && !after(stopLimit+killWait) {
@@ -61,7 +62,7 @@ func (r *Runner) busy() bool {
 		return r.slots.running > 0
 	}
 	for _, e := range r.entries {
-		if e.phase == toStop || e.phase == open && !r.options.Keep && e.tries <= endRetries {
+		if e.phase == toStop || e.phase == open && !r.options.Keep && !e.late && e.tries <= endRetries {
 			return true
 		}
 	}
@@ -75,7 +76,7 @@ func (r *Runner) leave() error {
 	for _, e := range r.entries {
 		switch {
 		case e.job.Stop.IsZero():
-		case e.phase == open && e.tries == 0 && r.options.Keep:
+		case e.phase == open && !e.late && e.tries == 0 && r.options.Keep:
 			kept++
 		default:
 			left = append(left, e)

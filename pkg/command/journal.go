@@ -8,8 +8,13 @@ import (
 	"github.com/portknock/knock/pkg/journal"
 )
 
-// maxJournal bounds what is read, in bytes: maxHeld of the longest.
-const maxJournal = maxHeld*(2*maxText+6*maxName+512) + 512
+const (
+	// maxStops is how many stop commands a journal can hold. Those that fail, and a reload that gives stop commands to
+	// sections that had none, can make them more than maxTotal.
+	maxStops = 2 * maxTotal
+	// maxJournal bounds what is read, in bytes: maxStops of the longest.
+	maxJournal = maxStops*(2*maxText+6*maxName+512) + 512
+)
 
 // fileOf is the journal at path. What it says is run: nobody else may have said it.
 func fileOf(path string) journal.File[record] {
@@ -32,6 +37,7 @@ type owed struct {
 	Until   time.Time     `json:"until"`  // by the wall clock
 	End     time.Duration `json:"end_ns"` // since boot
 	Left    time.Duration `json:"left_ns"`
+	Rest    time.Duration `json:"rest_ns,omitempty"` // of one that has failed too often: until it is given up
 }
 
 func (s owed) key() key { return key{s.Name, s.IP} }
@@ -45,10 +51,24 @@ func (s owed) left(r record, now journal.Instant, boot string) time.Duration {
 	return min(s.Until.Sub(now.Wall), s.Left)
 }
 
+// entry makes an entry of s again; r holds s. What had failed too often is due at once, and is not given up before it
+// has been tried, whatever the clocks say.
+func (s owed) entry(r record, now journal.Instant, boot string) *entry {
+	stop, _ := Parse(s.Command) // which check has done
+	e := &entry{key: s.key(), job: Job{Name: s.Name, Src: s.IP, Stop: stop}, phase: open}
+	left := s.left(r, now, boot)
+	e.due = now.Boot + max(0, left)
+	if s.Rest > 0 {
+		rest := min(s.Rest, s.Rest-s.Left+left)
+		e.late, e.due, e.until = true, now.Boot, now.Boot+max(rest, lateDelay)
+	}
+	return e
+}
+
 // check refuses what no Runner writes.
 func (r record) check() error {
-	if len(r.Stops) > maxHeld {
-		return fmt.Errorf("it holds %d stop commands, more than %d", len(r.Stops), maxHeld)
+	if len(r.Stops) > maxStops {
+		return fmt.Errorf("it holds %d stop commands, more than %d", len(r.Stops), maxStops)
 	}
 	seen := make(map[key]bool)
 	for _, s := range r.Stops {
@@ -62,7 +82,8 @@ func (r record) check() error {
 		switch {
 		case err != nil:
 			return err
-		case src != s.IP || seen[s.key()] || s.Until.IsZero() || s.End < 0 || s.Left < 0 || s.Left > maxWait:
+		case src != s.IP || seen[s.key()] || s.Until.IsZero() || s.End < 0 || s.Left < 0 || s.Left > maxWait,
+			s.Rest < 0 || s.Rest > owedFor:
 			return fmt.Errorf("the stop command of %s for %s stands in it twice, or has no right time", s.Name, s.IP)
 		}
 		seen[s.key()] = true

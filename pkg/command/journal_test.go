@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -62,7 +63,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"no end":                 func(r *record) { r.Stops[0].Until = time.Time{} },
 		"too long":               func(r *record) { r.Stops[0].Left = maxWait + 1 },
 		"negative":               func(r *record) { r.Stops[0].Left = -1 },
-		"too many":               func(r *record) { r.Stops = make([]owed, maxHeld+1) },
+		"late for too long":      func(r *record) { r.Stops[0].Rest = owedFor + 1 },
+		"late and negative":      func(r *record) { r.Stops[0].Rest = -1 },
+		"too many":               func(r *record) { r.Stops = make([]owed, maxStops+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,13 +88,13 @@ func TestLargestJournal(t *testing.T) {
 	for n := range some {
 		r.Stops = append(r.Stops, owed{
 			Name: strings.Repeat(`"`, maxName), IP: addr(n), Command: strings.Repeat(`"`, maxText),
-			Until: noon.Add(time.Nanosecond), End: maxWait, Left: maxWait,
+			Until: noon.Add(time.Nanosecond), End: maxWait, Left: maxWait, Rest: owedFor,
 		})
 	}
 	b, err := fileOf("").Encode(r)
 	check(t, err)
-	if _, err := fileOf("").Decode(b); err != nil || len(b) > maxJournal/maxHeld*some {
-		t.Errorf("%d bytes for %d, more than %d: %v", len(b), some, maxJournal/maxHeld*some, err)
+	if _, err := fileOf("").Decode(b); err != nil || len(b) > maxJournal/maxStops*some {
+		t.Errorf("%d bytes for %d, more than %d: %v", len(b), some, maxJournal/maxStops*some, err)
 	}
 }
 
@@ -120,6 +123,35 @@ func TestLeft(t *testing.T) {
 			r := sample()
 			if got := r.Stops[0].left(r, test.now, test.boot); got != test.want {
 				t.Errorf("%v left, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// What had failed too often is tried at once, and given up when its time is over by the best clock there is, but not
+// untried.
+func TestLateEntry(t *testing.T) {
+	t.Parallel()
+	r := sample()
+	r.Stops[0].Rest = 20 * time.Hour // in 1 minute it would be tried
+	for name, test := range map[string]struct {
+		later time.Duration // by the wall clock
+		now   time.Duration // since boot
+		boot  string
+		want  time.Duration // until it is given up
+	}{
+		"at once":                   {0, time.Hour, "b", 20 * time.Hour},
+		"two hours later":           {2 * time.Hour, 3 * time.Hour, "b", 18 * time.Hour},
+		"another boot":              {2 * time.Hour, time.Second, "c", 18 * time.Hour},
+		"another boot, days later":  {72 * time.Hour, time.Second, "c", lateDelay},
+		"another boot, ages later":  {math.MaxInt64, time.Second, "c", lateDelay},
+		"another boot, ages before": {math.MinInt64, time.Second, "c", 20 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := r.Stops[0].entry(r, journal.Instant{Wall: noon.Add(test.later), Boot: test.now}, test.boot)
+			if !e.late || e.phase != open || e.due != test.now || e.until-test.now != test.want {
+				t.Errorf("late %v, due after %v, given up after %v; want true, 0s, %v", e.late, e.due-test.now, e.until-test.now, test.want)
 			}
 		})
 	}

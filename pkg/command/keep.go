@@ -65,10 +65,14 @@ func (r *Runner) record(now journal.Instant) record {
 			end = now.Boot + e.job.Wait
 		}
 		left := max(0, end-now.Boot)
-		j.Stops = append(j.Stops, owed{
+		s := owed{
 			Name: e.name, IP: e.src, Command: e.job.Stop.String(),
 			Until: now.Wall.Add(left).UTC(), End: end, Left: left,
-		})
+		}
+		if e.late {
+			s.Rest = max(e.until-now.Boot, 1)
+		}
+		j.Stops = append(j.Stops, s)
 	}
 	slices.SortFunc(j.Stops, func(a, b owed) int {
 		return cmp.Or(cmp.Compare(a.End, b.End), cmp.Compare(a.Name, b.Name), a.IP.Compare(b.IP))

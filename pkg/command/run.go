@@ -47,6 +47,7 @@ func (r *Runner) turn(done <-chan struct{}) {
 // step does all that can be done at now, and tells how long there is nothing to do.
 func (r *Runner) step(now journal.Instant) time.Duration {
 	r.take()
+	r.giveUp(now)
 	next := r.wakeStops(now)
 	r.keep(now)
 	if !r.over {
@@ -55,7 +56,7 @@ func (r *Runner) step(now journal.Instant) time.Duration {
 	return max(min(next, r.saveDue, now.Boot+tick)-now.Boot, time.Nanosecond)
 }
 
-// take makes entries of what was asked for.
+// take makes entries of what was asked for, and counts all that are held.
 func (r *Runner) take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,6 +73,12 @@ func (r *Runner) take() {
 	}
 	r.waiting = nil
 	clear(r.asked)
+	clear(r.held)
+	for _, e := range r.entries {
+		if !e.late {
+			r.hold(e.job)
+		}
+	}
 }
 
 // wakeStops queues the stop commands that are due, or that another job of theirs waits for, and tells when the next
@@ -82,7 +89,8 @@ func (r *Runner) wakeStops(now journal.Instant) time.Duration {
 	for _, e := range r.entries {
 		switch {
 		case e.phase != open:
-		case e.due <= now.Boot, e.tries == 0 && (e.next != nil || r.ending && !r.options.Keep):
+		case e.due <= now.Boot, e.late && e.next != nil,
+			!e.late && e.tries == 0 && (e.next != nil || r.ending && !r.options.Keep):
 			due = append(due, e)
 		default:
 			next = min(next, e.due)
@@ -99,20 +107,21 @@ func (r *Runner) wakeStops(now journal.Instant) time.Duration {
 // launch starts what waits for a process, as far as there is room.
 func (r *Runner) launch() {
 	r.queue = slices.DeleteFunc(r.queue, func(e *entry) bool {
-		stop := e.phase == toStop
-		ctx, ok := r.slots.take(e.name, stop)
+		s, c, phase := slot{e.name, startLane}, e.job.Start, starting
+		if e.phase == toStop {
+			s.lane, c, phase = stopLane, e.job.Stop, stopping
+		}
+		if phase == stopping && e.late && e.next == nil && !r.ending { // nobody waits for it
+			s.lane = lateLane
+		}
+		ctx, ok := r.slots.take(s)
 		if !ok {
 			return false
 		}
-		c := e.job.Start
-		e.phase = starting
-		if stop {
-			c = e.job.Stop
-			e.phase = stopping
-		}
+		e.phase, e.before = phase, nil
 		go func() {
 			output, err := r.run(ctx, c, e.src, r.limit)
-			r.ended <- result{e, c, output, err}
+			r.ended <- result{e, s, c, output, err}
 		}()
 		return true
 	})
@@ -121,6 +130,7 @@ func (r *Runner) launch() {
 // A result is how a command of an entry has ended.
 type result struct {
 	*entry
+	slot    slot
 	command Command
 	output  string
 	err     error
@@ -129,39 +139,31 @@ type result struct {
 // handle goes on with the entry of a process that has ended.
 func (r *Runner) handle(e result) {
 	now := r.clock()
-	stop := e.phase == stopping
-	r.slots.give(e.name, stop)
+	r.slots.give(e.slot)
 	kind := Started
 	switch {
-	case !stop && e.err != nil:
-		kind = StartFailed
-	case stop && e.err == nil:
+	case e.phase == starting:
+		if e.err != nil {
+			kind = StartFailed
+		}
+		e.phase, e.due = open, now.Boot+e.job.Wait
+	case e.err == nil:
 		kind = Stopped
-	case stop:
+	default:
 		kind = r.failed(e.entry, now)
 	}
-	if !stop {
-		e.phase, e.due = open, now.Boot+e.job.Wait
-	}
-	if kind != StopFailed || e.tries == 1 { // who heard that it failed hears how it ends
+	if kind != "" {
 		r.report(kind, e.entry, e.command, e.output, e.err)
 	}
 	if !e.job.Stop.IsZero() {
 		r.saveDue = min(r.saveDue, now.Boot+forgetAfter)
 	}
-	if kind == Stopped || kind == Left || e.job.Stop.IsZero() {
+	switch {
+	case kind == Stopped || e.job.Stop.IsZero():
 		r.next(e.entry)
+	case e.late && e.next != nil:
+		r.replace(e.entry)
 	}
-}
-
-// failed puts the stop command of e off, unless it has failed too often.
-func (r *Runner) failed(e *entry, now journal.Instant) string {
-	e.tries++
-	if e.tries > maxRetries {
-		return Left
-	}
-	e.phase, e.due = open, now.Boot+firstDelay<<(e.tries-1)
-	return StopFailed
 }
 
 // next begins the job that waits for e to be over, if there is one.
@@ -171,13 +173,17 @@ func (r *Runner) next(e *entry) {
 		r.update(func() { delete(r.entries, e.key) })
 		return
 	}
-	e.job, e.next, e.tries, e.phase = *e.next, nil, 0, fresh
+	*e = entry{key: e.key, job: *e.next}
 	r.fresh = append(r.fresh, e)
 }
 
-// refuse gives up an entry that has not begun.
+// refuse gives up an entry that has not begun, but for the stop command that was owed before.
 func (r *Runner) refuse(e *entry, err error) {
 	r.report(Refused, e, e.job.Start, "", err)
+	if e.before != nil {
+		*e = *e.before
+		return
+	}
 	e.next = nil
 	r.next(e)
 }

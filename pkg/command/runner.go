@@ -26,11 +26,12 @@ type Runner struct {
 	wake    chan struct{} // tells Run of a job
 	ended   chan result   // of processes; has room for all of them
 
-	// mu guards asked, waiting and stopped. Entries are put in and taken out by Run under mu, so that Run reads them
+	// mu guards asked, waiting, held and stopped. Entries are put in and taken out by Run under mu, so that Run reads them
 	// without, and Do with it.
 	mu      sync.Mutex
-	asked   map[key]Job // not taken up by Run yet, one of each key
-	waiting []key       // of asked, in order
+	asked   map[key]Job  // not taken up by Run yet, one of each key
+	waiting []key        // of asked, in order
+	held    map[room]int // how many pairs take up room, but for late ones
 	entries map[key]*entry
 	stopped bool
 
@@ -58,6 +59,10 @@ type entry struct {
 	due   time.Duration // of one that is open: when its stop command is to run, since boot
 	tries int           // of the stop command that have failed
 	next  *Job          // asked for meanwhile
+
+	late   bool          // the stop command has failed too often: it is tried now and then
+	until  time.Duration // and given up at last, since boot
+	before *entry        // of one that has not begun: the late one in whose place it is
 }
 
 // A phase of an entry; each is followed by the next one.
@@ -86,6 +91,7 @@ func New(o Options) *Runner {
 		wake:    make(chan struct{}, 1),
 		ended:   make(chan result, maxProcesses),
 		asked:   make(map[key]Job),
+		held:    make(map[room]int),
 		entries: make(map[key]*entry),
 		saveDue: math.MaxInt64,
 	}
@@ -93,8 +99,9 @@ func New(o Options) *Runner {
 
 // Do asks for a job. It never waits: Report tells how it went. A job of the same section and address waits for the one
 // that is under way, whose stop command then runs at once; of several that wait the last one counts, and one that has
-// not begun counts for those that come meanwhile. The error wraps ErrStopped or ErrFull, or says what is wrong with
-// the job.
+// not begun counts for those that come meanwhile. It waits no longer than until that stop command is Left, or, if it is
+// already, has failed once more: then the one of the job stands for both. The error wraps ErrStopped or ErrFull, which
+// no section and address hears of which a job is under way, or says what is wrong with the job.
 func (r *Runner) Do(j Job) error {
 	src, err := address(j.Src)
 	if err == nil {
@@ -115,12 +122,15 @@ func (r *Runner) Do(j Job) error {
 func (r *Runner) ask(k key, j Job) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, again := r.asked[k]
-	switch {
-	case r.stopped:
+	if r.stopped {
 		return ErrStopped
-	case !again && (len(r.asked) >= maxHeld || r.entries[k] == nil && len(r.entries)+len(r.asked) >= maxHeld):
-		return fmt.Errorf("%w: %d", ErrFull, maxHeld)
+	}
+	_, again := r.asked[k]
+	if !again && r.entries[k] == nil {
+		if err := r.full(j); err != nil {
+			return err
+		}
+		r.hold(j)
 	}
 	if !again {
 		r.waiting = append(r.waiting, k)
@@ -142,8 +152,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// Start reads the journal. Stop commands that became due meanwhile run as soon as Run does, the others at their time. A
-// journal that cannot be used is set aside; one that cannot be read is an error. Call Start once, before Run.
+// Start reads the journal. Stop commands that became due meanwhile, or are Left, run as soon as Run does, the others at
+// their time. A journal that cannot be used is set aside; one that cannot be read is an error. Call Start once, before
+// Run.
 func (r *Runner) Start(_ context.Context) error {
 	if r.options.Journal == "" {
 		return nil
@@ -164,12 +175,10 @@ func (r *Runner) Start(_ context.Context) error {
 func (r *Runner) restore(j record) {
 	now, overdue := r.clock(), 0
 	for _, s := range j.Stops {
-		left := s.left(j, now, r.boot)
-		if left <= 0 {
+		e := s.entry(j, now, r.boot)
+		if e.due <= now.Boot {
 			overdue++
 		}
-		stop, _ := Parse(s.Command) // which check has done
-		e := &entry{key: s.key(), job: Job{Name: s.Name, Src: s.IP, Stop: stop}, phase: open, due: now.Boot + max(0, left)}
 		r.update(func() { r.entries[e.key] = e })
 	}
 	if len(j.Stops) > 0 {

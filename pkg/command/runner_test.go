@@ -246,14 +246,16 @@ func TestAgainWithoutStop(t *testing.T) {
 
 func TestStopFails(t *testing.T) {
 	bubble(t, journaled, func(g *rig) {
-		g.fails["some"], g.fails["all"] = 2, 100
+		g.fails["some"], g.fails["all"] = 2, 6
 		g.start()
 		g.do(1, "start 0", "some 0", time.Second)
 		g.do(2, "start 0", "all 0", 10*time.Second)
 		g.sleep(20 * time.Second)
 		g.owed("25s all 0 %IP% 192.0.0.2")
-		g.do(2, "again 0", "", 0) // waits for it all the same
+		g.do(2, "again 0", "", 0) // waits for it all the same, and does not do away with it
 		g.sleep(time.Minute)
+		g.owed("10m41s all 0 %IP% 192.0.0.2")
+		g.sleep(10 * time.Minute)
 		g.owed()
 		check(t, g.end())
 		g.want(`
@@ -275,7 +277,9 @@ func TestStopFails(t *testing.T) {
 			41s run all 0 192.0.0.2
 			41s left all 0 192.0.0.2: exit status 1
 			41s run again 0 192.0.0.2
-			41s started again 0 192.0.0.2`)
+			41s started again 0 192.0.0.2
+			10m41s run all 0 192.0.0.2
+			10m41s stopped all 0 192.0.0.2`)
 	})
 }
 
@@ -413,49 +417,70 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// Memory is bounded, and whoever is held already is not refused.
+// Memory is bounded: for each section, apart from what others hold, and whoever is held already is not refused.
 func TestFull(t *testing.T) {
-	t.Parallel()
-	r := New(Options{})
-	r.run = func(context.Context, Command, netip.Addr, time.Duration) (string, error) { return "", nil }
-	started, stopped := 0, 0
-	r.options.Report = func(e Event) {
-		r.update(func() {
-			switch e.Kind {
-			case Started:
-				started++
-			case Stopped:
-				stopped++
+	bubble(t, Options{}, func(g *rig) {
+		count := make(map[string]int)
+		g.options.Report = func(e Event) { g.update(func() { count[e.Kind+" "+e.Name]++ }) }
+		g.start()
+		door := Job{Name: "door", Start: parse(t, "start 0"), Stop: parse(t, "stop 0"), Wait: time.Hour}
+		only := Job{Name: "door", Start: parse(t, "hang 60")}
+		other := Job{Name: "other", Start: parse(t, "start 0"), Stop: parse(t, "stop 0"), Wait: time.Hour}
+		ask := func(j Job, n int) error {
+			j.Src = addr(n)
+			return g.Do(j)
+		}
+		for n := range maxHeld {
+			check(t, ask(door, n))
+			if n%100 == 0 {
+				synctest.Wait() // in several goes
+			}
+		}
+		for n := range maxHeld {
+			check(t, ask(only, maxHeld+n))
+		}
+		for _, when := range []string{"at once", "a second later"} {
+			for name, j := range map[string]Job{"with a stop command": door, "without": only} {
+				if err := ask(j, 2*maxHeld); !errors.Is(err, ErrFull) || err.Error() != `too many commands are held: 1024 of "door"` {
+					t.Errorf("one more %s, %s: %v", name, when, err)
+				}
+			}
+			check(t, ask(door, 5))
+			check(t, ask(other, 5))
+			g.sleep(time.Second)
+		}
+		// Door 5's next start command waits for those of its section that hang.
+		want := map[string]int{"started door": maxHeld, "stopped door": 1, "started other": 2, "stopped other": 1}
+		g.update(func() {
+			if diff := cmp.Diff(want, count); diff != "" {
+				t.Errorf("events (-want +got)\n%s", diff)
 			}
 		})
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	had := func(starts, stops int) func() bool {
-		return func() (is bool) {
-			r.update(func() { is = started == starts && stopped == stops })
-			return is
+		g.sleep(2 * time.Hour)
+		check(t, ask(door, 2*maxHeld))
+		check(t, ask(only, 2*maxHeld+1))
+		check(t, g.end())
+		if len(g.entries)+len(g.slots.ofSection)+g.slots.running+len(g.queue) > 0 || g.slots.inLane != [lanes]int{} {
+			t.Errorf("%d entries, %v, %d queued are left", len(g.entries), g.slots, len(g.queue))
 		}
-	}
-	j := Job{Name: "door", Start: parse(t, "start"), Stop: parse(t, "stop"), Wait: time.Hour}
-	for n := range maxHeld {
-		j.Src = addr(n)
+	})
+}
+
+// Even all sections together are bounded, those that owe nothing apart.
+func TestFullOfSections(t *testing.T) {
+	t.Parallel()
+	r := New(Options{})
+	j := Job{Start: parse(t, "start"), Stop: parse(t, "stop")}
+	for n := range maxTotal {
+		j.Name, j.Src = fmt.Sprint(n/maxHeld), addr(n)
 		check(t, r.Do(j))
 	}
-	waitFor(t, "all start commands", had(maxHeld, 0))
-	j.Src = addr(maxHeld)
-	if err := r.Do(j); !errors.Is(err, ErrFull) {
-		t.Errorf("Do = %v, want %v", err, ErrFull)
+	j.Name = "one more"
+	if err := r.Do(j); !errors.Is(err, ErrFull) || err.Error() != "too many commands are held: 16384" {
+		t.Errorf("Do = %v", err)
 	}
-	j.Src = addr(5)
+	j.Stop = Command{}
 	check(t, r.Do(j))
-	waitFor(t, "one of them again", had(maxHeld+1, 1))
-	cancel()
-	check(t, <-done)
-	if !had(maxHeld+1, maxHeld+1)() || len(r.entries) > 0 || len(r.slots.ofSection) > 0 || r.slots.running+r.slots.start > 0 || len(r.queue) > 0 {
-		t.Errorf("%d started, %d stopped; %d entries, %v, %d queued are left", started, stopped, len(r.entries), r.slots, len(r.queue))
-	}
 }
 
 // What hangs holds nobody else's: not other sections', and not the stop commands of its own.
