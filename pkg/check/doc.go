@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/ui"
@@ -34,6 +35,7 @@ func Run(ctx context.Context, c *config.Daemon, w io.Writer) error {
 		m.services()
 	}
 	m.source(loggers)
+	m.sections(time.Now())
 	m.state()
 	return r.verdict()
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
-	"github.com/portknock/knock/pkg/onetime"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/pad"
 	"github.com/portknock/knock/pkg/sequence"
@@ -44,7 +43,7 @@ func stepsOf(e config.Event) []sequence.Step {
 	if e.OneTime == "" {
 		return e.Match.Steps
 	}
-	list, err := onetime.OpenReader(e.OneTime)
+	list, err := openList(e)
 	if err != nil {
 		return nil // which sections tells
 	}
