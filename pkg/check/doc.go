@@ -4,7 +4,8 @@
 // It changes nothing and takes no lock of the daemon's. The rules of the filter table are followed as a packet from an
 // arbitrary address outside would meet them; what a rule depends on that its listing does not tell is called perhaps,
 // and is never a problem. The other tables of iptables (raw, mangle, nat) are not read, and of nft's own tables only
-// that they are there and what they log with. Of sequences of ports, SYNs to TCP ports and packets to UDP ports are followed.
+// that they are there and what they log with. Of sequences of ports, SYNs to TCP ports and packets to UDP ports are
+// followed, and of what is forwarded the connections that are established.
 package check
 
 import (

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/sniff"
 )
 
 // A forwarding is what it takes besides rules that packets get to other hosts.
@@ -34,6 +35,9 @@ func (m *machine) forwards() (all []config.Forward) {
 
 // forwarding looks at what it takes to forward, if something is to be.
 func (m *machine) forwarding(s *site, nft []nftTable) {
+	var findings []finding
+	findings, s.forwards = toOthers(s.forwards, sniff.NewOurs(nil).Has)
+	m.report.add(findings...)
 	if len(s.forwards) == 0 {
 		return
 	}
@@ -45,6 +49,19 @@ func (m *machine) forwarding(s *site, nft []nftTable) {
 	}
 	m.report.add(s.kernelForwards()...)
 	m.report.add(s.forwarded()...)
+}
+
+// toOthers gives those of all that lead to another host, and tells of the rest: they do not go through FORWARD.
+func toOthers(all []config.Forward, ours func(netip.Addr) bool) (findings []finding, others []config.Forward) {
+	for _, f := range all {
+		if !ours(f.To.Addr()) {
+			others = append(others, f)
+			continue
+		}
+		findings = append(findings, notef("port %s is forwarded to %s, which is this host: what is forwarded there %s must let in by itself", f.Port, f.To, input).
+			fixed("use open in place of forward"))
+	}
+	return findings, others
 }
 
 // towards gives the interfaces on whose networks a host is; nil if it is on none.
@@ -83,11 +100,7 @@ func (s *site) kernelForwards() (findings []finding) {
 func (s *site) forwarded() []finding {
 	var all issues
 	for _, f := range s.forwards {
-		p := probe{world: s.world, port: config.PortProto{Port: f.To.Port(), Proto: f.Port.Proto}, state: "ESTABLISHED", forwarded: true}
-		p.world.addrs, p.world.out = []netip.Addr{f.To.Addr()}, s.forward.towards(f.To.Addr())
-		there := s.through(p)
-		p.answer = true
-		back := s.through(p)
+		there, back := s.bothWays(f)
 		if i := s.answers(back); i.level != fine {
 			all.add(f.Port, i)
 			continue // with the same fix
@@ -97,8 +110,32 @@ func (s *site) forwarded() []finding {
 	return all.findings()
 }
 
-// through takes a packet through FORWARD. The daemon's chain there holds nothing but its own rules.
-func (s *site) through(p probe) *path { return walk(s.table, forward, "", p) }
+// bothWays takes a packet of an established connection through FORWARD, and its answer. The daemon's chain there holds
+// nothing but its own rules.
+func (s *site) bothWays(f config.Forward) (there, back *path) {
+	p := probe{world: s.world, port: config.PortProto{Port: f.To.Port(), Proto: f.Port.Proto}, state: "ESTABLISHED", forwarded: true}
+	p.world.addrs, p.world.out = []netip.Addr{f.To.Addr()}, s.forward.towards(f.To.Addr())
+	there = walk(s.table, forward, "", p)
+	p.answer = true
+	return there, walk(s.table, forward, "", p)
+}
+
+// secondForwards tells of another variant's rules, which what is forwarded must get past too.
+func (s *site) secondForwards(program string, t *table) []finding {
+	var all issues
+	other := &site{table: t, world: s.world, forward: forwarding{towards: towards}}
+	for _, f := range s.forwards {
+		there, back := other.bothWays(f)
+		for _, p := range []*path{there, back} {
+			if _, ok := p.mayPass(); !ok && p.last().stops() {
+				all.add(f.Port, issue{problem, program + " has rules too, and does not let through what is forwarded from ", ": " + p.last().String(),
+					fmt.Sprintf("flush the rules of one of them, or name the one that is meant with iptables = %s", program)})
+				break
+			}
+		}
+	}
+	return all.findings()
+}
 
 // answers tells whether those who are forwarded get answers.
 func (s *site) answers(p *path) issue {

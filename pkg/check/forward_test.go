@@ -86,6 +86,49 @@ func TestForwardingFarAway(t *testing.T) {
 	}
 }
 
+// A container of Docker's is reached and answers by Docker's own rules.
+func TestForwardingToContainer(t *testing.T) {
+	t.Parallel()
+	s := siteOf("-P FORWARD DROP\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" +
+		"-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n")
+	s.forwards = []config.Forward{{Port: tcp(80), To: netip.MustParseAddrPort("172.17.0.2:80")}}
+	s.forward.towards = func(netip.Addr) []string { return []string{"docker0"} }
+	if diff := cmp.Diff("ok: established connections that are forwarded from TCP 80 are let through\n", dump(s.forwarded())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// What leads to this host itself does not go through FORWARD.
+func TestForwardingToSelf(t *testing.T) {
+	t.Parallel()
+	self := config.Forward{Port: tcp(80), To: netip.MustParseAddrPort("192.0.2.1:8080")}
+	findings, others := toOthers([]config.Forward{self, inner}, func(a netip.Addr) bool { return a == self.To.Addr() })
+	const want = "note: port 80/tcp is forwarded to 192.0.2.1:8080, which is this host: what is forwarded there INPUT must let in by itself\n" +
+		"  fix: use open in place of forward\n"
+	if diff := cmp.Diff(want, dump(findings)); diff != "" || len(others) != 1 || others[0] != inner {
+		t.Errorf("others %v; findings (-want +got)\n%s", others, diff)
+	}
+}
+
+// What one variant of iptables lets through the other may drop.
+func TestSecondForwards(t *testing.T) {
+	t.Parallel()
+	const want = "problem: iptables-legacy has rules too, and does not let through what is forwarded from TCP 2222: the policy of FORWARD\n" +
+		"  fix: flush the rules of one of them, or name the one that is meant with iptables = iptables-legacy\n"
+	for listing, want := range map[string]string{
+		"-P FORWARD DROP\n": want,
+		"-P FORWARD DROP\n-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n": "",
+		"-P FORWARD DROP\n-A FORWARD -m mark --mark 0x1 -j ACCEPT\n":                 "",
+		"-P FORWARD ACCEPT\n": "",
+	} {
+		s := siteOf("-P FORWARD ACCEPT\n")
+		s.forwards = []config.Forward{inner}
+		if diff := cmp.Diff(want, dump(s.secondForwards("iptables-legacy", parseTable(listing)))); diff != "" {
+			t.Errorf("%q (-want +got)\n%s", listing, diff)
+		}
+	}
+}
+
 func TestKernelForwards(t *testing.T) {
 	t.Parallel()
 	for enabled, want := range map[string]string{

@@ -117,6 +117,7 @@ func (m *machine) otherVariant(ctx context.Context, s *site, legacy bool) {
 		m.report.add(notef("rules of the other variant of iptables, %s, cannot be listed: %v", other, err))
 	default:
 		m.report.add(s.second(other, parseTable(listing))...)
+		m.report.add(s.secondForwards(other, parseTable(listing))...)
 	}
 }
 

@@ -76,6 +76,21 @@ func (m *machine) allowed() (ports []config.PortProto) {
 
 func tcp(port uint16) config.PortProto { return config.PortProto{Port: port, Proto: packet.TCP} }
 
+// isKnock gives what tells packets that may be of a knock, by their port.
+func (m *machine) isKnock() func(packet.Packet) bool {
+	wanted := map[config.PortProto]bool{}
+	for _, p := range m.steps() {
+		wanted[p] = true
+	}
+	low, high := m.config.KnockPorts()
+	for port := int(low); len(m.config.Keys) > 0 && port <= int(high); port++ {
+		wanted[tcp(uint16(port))] = true
+	}
+	return func(p packet.Packet) bool {
+		return (p.Proto == packet.UDP || p.IsSYN()) && wanted[config.PortProto{Port: p.DstPort, Proto: p.Proto}]
+	}
+}
+
 // forwards tells whether what knocks of k ask for as a port is not opened here.
 func forwards(k config.Key, port uint16) bool {
 	return slices.ContainsFunc(k.Forward, func(f config.Forward) bool { return f.Port == tcp(port) })
