@@ -89,7 +89,7 @@ type fault struct {
 	want string
 }
 
-// Each fault by itself is the only one found.
+// Each fault by itself is all that is found.
 func TestCheckFindsFault(t *testing.T) {
 	t.Parallel()
 	l := newCheckedLab(t)
@@ -162,6 +162,37 @@ func TestCheckFindsFault(t *testing.T) {
 `,
 		},
 	}
+	const forwarded = "22=" + innerIP + ":22"
+	faults = append(faults, fault{
+		name: "a kernel that does not forward", sh: "sysctl -q -w net.ipv4.ip_forward=0", args: []string{"-forward", forwarded},
+		want: `problem: the kernel forwards nothing (net.ipv4.ip_forward is 0): what a knock forwards gets nowhere
+  fix: sysctl -w net.ipv4.ip_forward=1, and the same in a file of /etc/sysctl.d
+`,
+	}, fault{
+		name: "a FORWARD that stops answers", sh: "sysctl -q -w net.ipv4.ip_forward=1; iptables -P FORWARD DROP", undo: "sysctl -q -w net.ipv4.ip_forward=0",
+		args: []string{"-forward", forwarded},
+		want: `problem: answers to what is forwarded from TCP 22 are stopped by the policy of FORWARD: forwarding does not work
+  fix: iptables -I FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+`,
+	}, fault{
+		name: "sequences that nothing logs", args: []string{"-conf", writeTemp(t, l.dir, "sequences.conf", l.daemonConf()+
+			"[door]\nsequence = 7000,7002:udp,8000,7001:udp\nopen = 22/tcp\n", 0o600)},
+		want: `problem: TCP 7000, 8000 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p tcp --syn -m multiport --dports 7000,8000 -j LOG --log-prefix "DENY "
+problem: UDP 7001..7002 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p udp --dport 7001:7002 -j LOG --log-prefix "DENY "
+`,
+	}, fault{
+		name: "sections that name what is not there", args: []string{"-conf", writeTemp(t, l.dir, "sections.conf", l.daemonConf()+
+			"[once]\none_time_sequences = "+l.dir+"/none\ncommand = /nowhere/tool %IP%\n[key ann]\npad = "+l.dir+"/pad\n", 0o600)},
+		want: `problem: [key ann]: failed to open the one-time pad: open DIR/pad: no such file or directory
+  fix: make a new one (knockclient -make-pad), for both ends
+problem: [once]: failed to open the sequences: open DIR/none: no such file or directory
+  fix: write one, with a sequence a line, each behind a blank
+problem: [once]: a command cannot run: failed to look at a program: stat /nowhere/tool: no such file or directory
+  fix: install it, or give its path
+`,
+	})
 	saved := l.gate.in("iptables-save", "-c")
 	for _, f := range faults {
 		l.gate.in("sh", "-c", f.sh)
@@ -187,8 +218,12 @@ func (l *lab) wantFault(f fault) {
 	if diff := cmp.Diff(f.want, stdout); diff != "" {
 		l.t.Errorf("%s (-want +got)\n%s", f.name, diff)
 	}
-	if status != 1 || stderr != "knockdaemon: error: 1 problem found\n" {
-		l.t.Errorf("%s: status %d, stderr %q; want status 1 and one problem", f.name, status, stderr)
+	found := "1 problem found"
+	if n := strings.Count(f.want, "problem: "); n > 1 {
+		found = fmt.Sprintf("%d problems found", n)
+	}
+	if status != 1 || stderr != "knockdaemon: error: "+found+"\n" {
+		l.t.Errorf("%s: status %d, stderr %q; want status 1 and %s", f.name, status, stderr, found)
 	}
 }
 

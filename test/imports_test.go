@@ -17,9 +17,12 @@ const module = "github.com/portknock/knock/"
 // imports is who may import whom, the standard library apart: the packages of the module, and what each library's one
 // room is. Tests may import what they like.
 var imports = map[string][]string{
-	"knockclient":  {"pkg/client", "pkg/config", "pkg/ui"},
-	"knockdaemon":  {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
-	"pkg/check":    {"golang.org/x/sys/unix", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/sniff", "pkg/source", "pkg/ui"},
+	"knockclient": {"pkg/client", "pkg/config", "pkg/ui"},
+	"knockdaemon": {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
+	"pkg/check": {
+		"golang.org/x/sys/unix", "pkg/command", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence",
+		"pkg/sniff", "pkg/source", "pkg/ui",
+	},
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/command":  {"golang.org/x/sys/unix", "pkg/journal"},
 	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},

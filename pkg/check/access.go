@@ -1,9 +1,6 @@
 package check
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // jump says where the daemon puts its rules, if they are to be reached.
 func (s *site) jump() []finding {
@@ -58,22 +55,22 @@ func (s *site) newcomer(p *path) issue {
 	switch last.verdict {
 	case "ACCEPT":
 		if e, ok := p.mayStop(); ok {
-			return issue{note, "perhaps TCP ", " is open to those who have not knocked, by " + last.String() + ", but for those whom " +
+			return issue{note, "perhaps ", " is open to those who have not knocked, by " + last.String() + ", but for those whom " +
 				e.String() + " stops", ""}
 		}
-		i := issue{problem, "TCP ", " is open to everybody, by " + last.String() + ": knocking protects nothing",
+		i := issue{problem, "", " is open to everybody, by " + last.String() + ": knocking protects nothing",
 			"close it once a knock has let you in (examples/firewall.sh without -k does)"}
 		if len(s.others) > 0 {
-			i.level, i.before = note, "perhaps TCP "
+			i.level, i.before = note, "perhaps "
 		}
 		return i
 	case "REJECT":
-		return issue{note, "TCP ", " is refused by " + last.String() + ": the answer tells strangers of this host", "use DROP there in place of REJECT"}
+		return issue{note, "", " is refused by " + last.String() + ": the answer tells strangers of this host", "use DROP there in place of REJECT"}
 	}
 	if e, ok := p.mayPass(); ok {
-		return issue{note, "perhaps TCP ", " is open by " + e.String() + ": what it depends on cannot be told from here", ""}
+		return issue{note, "perhaps ", " is open by " + e.String() + ": what it depends on cannot be told from here", ""}
 	}
-	return issue{fine, "TCP ", " is closed to those who have not knocked", ""}
+	return issue{fine, "", " is closed to those who have not knocked", ""}
 }
 
 // reached tells whether a packet comes to the daemon's chain before something stops it.
@@ -81,25 +78,25 @@ func (s *site) reached(p *path) issue {
 	last := p.last()
 	switch {
 	case last.verdict == "ACCEPT" || p.reached > few:
-		return issue{fine, "connections to TCP ", " come to the chain " + s.chain, ""}
+		return issue{fine, "connections to ", " come to the chain " + s.chain, ""}
 	case p.tooLate != nil:
-		return issue{problem, last.String() + " " + verbs[last.verdict] + " TCP ", " before the jump to " + s.chain + ": a knock opens nothing",
+		return issue{problem, last.String() + " " + verbs[last.verdict] + " ", " before the jump to " + s.chain + ": a knock opens nothing",
 			fmt.Sprintf("%s -D %s %d: knockdaemon puts a jump of its own at the top", s.program, p.tooLate.chain, p.tooLate.number)}
 	}
-	return issue{note, "perhaps TCP ", " does not come to the chain " + s.chain + ": no rule leads there packets from anywhere", ""}
+	return issue{note, "perhaps ", " does not come to the chain " + s.chain + ": no rule leads there packets from anywhere", ""}
 }
 
 // session tells what happens to a connection when its port closes.
 func (s *site) session(p *path) issue {
 	last := p.last()
 	if last.verdict == "ACCEPT" {
-		return issue{fine, "established connections to TCP ", " are kept", ""}
+		return issue{fine, "established connections to ", " are kept", ""}
 	}
 	fix := fmt.Sprintf("%s -I %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", s.program, input)
 	if e, ok := p.mayPass(); ok || last.verdict == "" {
-		return issue{note, "perhaps established connections to TCP ", " are kept, by " + e.String() + ": what it depends on cannot be told from here", ""}
+		return issue{note, "perhaps established connections to ", " are kept, by " + e.String() + ": what it depends on cannot be told from here", ""}
 	}
-	return issue{problem, "established connections to TCP ", " are cut off by " + last.String() + " when the port closes again", fix}
+	return issue{problem, "established connections to ", " are cut off by " + last.String() + " when the port closes again", fix}
 }
 
 // open6 says whether the ports that knocks open are open over IPv6 anyway; s is ip6tables' filter.
@@ -111,9 +108,9 @@ func (s *site) open6() []finding {
 		_, mayStop := p.mayStop()
 		switch {
 		case p.lost:
-			i = issue{note, "the rules of IPv6 are too many to follow: what becomes of TCP ", " cannot be told", ""}
+			i = issue{note, "the rules of IPv6 are too many to follow: what becomes of ", " cannot be told", ""}
 		case p.last().verdict == "ACCEPT" && !mayStop:
-			i.before = strings.Replace(i.before, "TCP", "over IPv6 TCP", 1)
+			i.before += "over IPv6 "
 			i.after = " is open to everybody, by " + p.last().String() + ": knocking protects IPv4 alone"
 			i.fix = "close it there too (examples/firewall.sh does)"
 		default:
@@ -136,7 +133,7 @@ func (s *site) second(program string, t *table) []finding {
 		p := other.walk(port, "NEW")
 		last := p.last()
 		if _, ok := p.mayPass(); !ok && last.verdict != "ACCEPT" {
-			stopped.add(port, issue{problem, program + " has rules too, and does not let TCP ",
+			stopped.add(port, issue{problem, program + " has rules too, and does not let ",
 				" in, whatever a knock opens: " + last.String(), fmt.Sprintf(fix, program)})
 		}
 	}

@@ -41,11 +41,12 @@ func (w world) toNetwork(v string) degree {
 	return all(w.addrs, network.Contains)
 }
 
-func (w world) comesIn(v string) degree {
+// onOne tells whether a packet goes by the interface v, if it goes by one of these.
+func onOne(interfaces []string, v string) degree {
 	if v == "lo" {
 		return never
 	}
-	return all(w.interfaces, func(name string) bool {
+	return all(interfaces, func(name string) bool {
 		start, any := strings.CutSuffix(v, "+")
 		return name == v || any && strings.HasPrefix(name, start)
 	})
@@ -149,17 +150,27 @@ func (p probe) hasFlags(mask, set string) degree {
 func (p probe) inState(list string) degree {
 	states := strings.Split(list, ",")
 	switch {
-	case slices.Contains(states, p.state):
+	case slices.Contains(states, p.state), p.forwarded && slices.Contains(states, "DNAT"):
 		return always
+	case p.forwarded && slices.Contains(states, "SNAT"):
+		return perhaps // nat is not read
 	case slices.Contains(states, "DNAT"), slices.Contains(states, "SNAT"):
 		return few // most of what is translated goes to other hosts
 	}
 	return never
 }
 
+// goesTo is "--dst-type TYPES". Who is answered is somewhere outside.
+func (p probe) goesTo(types []string) degree {
+	if p.forwarded || p.answer {
+		return when(slices.Contains(types, "UNICAST"))
+	}
+	return when(slices.Contains(types, "LOCAL"))
+}
+
 // inSet is "--match-set NAME FIELDS": a set of addresses that packets come from holds few of all.
-func inSet(fields string) degree {
-	if strings.HasPrefix(fields, "src") {
+func (p probe) inSet(fields string) degree {
+	if strings.HasPrefix(fields, "src") && !p.answer {
 		return few
 	}
 	return perhaps

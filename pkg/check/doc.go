@@ -4,13 +4,15 @@
 // It changes nothing and takes no lock of the daemon's. The rules of the filter table are followed as a packet from an
 // arbitrary address outside would meet them; what a rule depends on that its listing does not tell is called perhaps,
 // and is never a problem. The other tables of iptables (raw, mangle, nat) are not read, and of nft's own tables only
-// that they are there and what they log with. Of sequences of ports, SYNs to TCP ports alone are followed.
+// that they are there and what they log with. Of sequences of ports, SYNs to TCP ports and packets to UDP ports are
+// followed, and of what is forwarded the connections that are established.
 package check
 
 import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/ui"
@@ -34,6 +36,7 @@ func Run(ctx context.Context, c *config.Daemon, w io.Writer) error {
 		m.services()
 	}
 	m.source(loggers)
+	m.sections(time.Now())
 	m.state()
 	return r.verdict()
 }

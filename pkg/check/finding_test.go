@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -77,17 +78,19 @@ func TestRunRefusesReplay(t *testing.T) {
 func TestIssues(t *testing.T) {
 	t.Parallel()
 	var s issues
-	for port := range 30 {
-		s.add(port, issue{note, "port ", " is odd or even", ""})
-		s.add(port, issue{problem, "port ", " is " + portList([]int{port / 2}), ""})
+	for port := range uint16(30) {
+		s.add(tcp(port), issue{note, "", " is odd or even", ""})
+		s.add(tcp(port), issue{problem, "here ", " is " + portList([]int{int(port) / 2}), ""})
 	}
+	s.add(config.PortProto{Port: 30, Proto: packet.UDP}, issue{note, "", " is odd or even", ""})
 	findings := s.findings()
-	want := []finding{{note, "port 0..29 is odd or even", ""}, {problem, "port 0..1 is 0", ""}}
+	want := []finding{{note, "TCP 0..29 is odd or even", ""}, {problem, "here TCP 0..1 is 0", ""}}
 	if diff := cmp.Diff(want, findings[:2]); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if last := findings[len(findings)-1]; len(findings) != 14 || last.Text != "and 3 more of this kind about these ports" {
-		t.Errorf("%d findings, the last %q", len(findings), last.Text)
+	want = []finding{{note, "UDP 30 is odd or even", ""}, {problem, "and 3 more of this kind about these ports", ""}}
+	if diff := cmp.Diff(want, findings[len(findings)-2:]); diff != "" || len(findings) != 15 {
+		t.Errorf("%d findings, the last (-want +got)\n%s", len(findings), diff)
 	}
 	if got := portList([]int{22, 80, 81, 90}); got != "22, 80..81, 90" {
 		t.Errorf("a list of ports is %q", got)

@@ -1,10 +1,7 @@
 package check
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/packet"
@@ -14,48 +11,52 @@ import (
 type site struct {
 	table   *table
 	world   world
-	program string         // iptables
-	chain   string         // the daemon's
-	portMin int            // of sealed knocks
-	sealed  bool           // there are some
-	steps   []int          // the TCP ports of sequences, in their order
-	from    config.Source  // where the daemon learns of packets
-	lines   packet.Options // how the log is read
-	allowed []int          // the ports that knocks may open
-	others  []nftTable     // of nft's own, that look at the same packets
+	program string             // iptables
+	chain   string             // the daemon's
+	portMin int                // of sealed knocks
+	sealed  bool               // there are some
+	steps   []config.PortProto // the ports of sequences
+	from    config.Source      // where the daemon learns of packets
+	lines   packet.Options     // how the log is read
+	allowed []config.PortProto // that knocks may open, in their order
+	others  []nftTable         // of nft's own, that look at the same packets
 
-	borders []int           // of table
-	known   map[class]*path // what was walked
+	forwards []config.Forward // in the order of their ports
+	forward  forwarding       // what they need besides rules
+
+	borders []int                     // of table
+	known   map[class]*path           // what was walked
+	missing map[packet.Proto]*logRule // what would log the knocks that nothing logs
 }
 
 // A class of packets all fare alike.
 type class struct {
+	proto   packet.Proto
 	borders int // at or below the port
 	state   string
 }
 
 // walk takes a packet for a port through the filter.
-func (s *site) walk(port int, state string) *path {
+func (s *site) walk(port config.PortProto, state string) *path {
 	if s.known == nil {
 		s.borders, s.known = s.table.borders(), map[class]*path{}
 	}
-	below, at := slices.BinarySearch(s.borders, port)
+	below, at := slices.BinarySearch(s.borders, int(port.Port))
 	if at {
 		below++
 	}
-	c := class{below, state}
+	c := class{port.Proto, below, state}
 	if s.known[c] == nil {
-		s.known[c] = walk(s.table, s.chain, probe{s.world, port, state})
+		s.known[c] = walk(s.table, input, s.chain, probe{world: s.world, port: port, state: state})
 	}
 	return s.known[c]
 }
 
 // knocks says what becomes of knocks, and gives the rules that log them as the daemon needs it.
 func (s *site) knocks() (findings []finding, loggers []*rule) {
-	var (
-		all  issues
-		seen = map[*rule]bool{}
-	)
+	s.missing = map[packet.Proto]*logRule{packet.TCP: s.newLogRule(packet.TCP), packet.UDP: s.newLogRule(packet.UDP)}
+	all := issues{missing: s.missing}
+	seen := map[*rule]bool{}
 	for _, k := range s.knockPorts() {
 		p := s.walk(k.port, "NEW")
 		for _, i := range s.knock(p, k) {
@@ -76,35 +77,26 @@ func (s *site) knocks() (findings []finding, loggers []*rule) {
 
 // A knockPort is a port that a packet of some knock goes to.
 type knockPort struct {
-	port   int
-	match  string // all of its kind, as a rule names them
-	answer level  // of an answer there
+	port   config.PortProto
+	answer level // of an answer there
 }
 
-// maxMultiport is how many ports a rule's multiport takes.
-const maxMultiport = 15
-
-// knockPorts gives those of sealed knocks, then those of sequences alone. As a sequence may be of ports that are in use,
-// as knockd's can, what answers there is no problem by itself.
+// knockPorts gives those of sealed knocks and of sequences, in their order. As a sequence may be of ports that are in
+// use, as knockd's can, what answers at those of sequences alone is no problem by itself.
 func (s *site) knockPorts() (all []knockPort) {
-	if s.sealed {
-		for port := s.portMin; port < s.portMin+256; port++ {
-			all = append(all, knockPort{port, fmt.Sprintf("--dport %d:%d", s.portMin, s.portMin+255), problem})
-		}
+	ports := slices.Clone(s.steps)
+	isSealed := func(p config.PortProto) bool {
+		return s.sealed && p.Proto == packet.TCP && int(p.Port) >= s.portMin && int(p.Port) < s.portMin+256
 	}
-	var words []string
-	var steps []int
-	for _, port := range s.steps {
-		if !s.sealed || port < s.portMin || port > s.portMin+255 {
-			steps, words = append(steps, port), append(words, strconv.Itoa(port))
-		}
+	for port := s.portMin; s.sealed && port < s.portMin+256; port++ {
+		ports = append(ports, config.PortProto{Port: uint16(port), Proto: packet.TCP})
 	}
-	match := "-m multiport --dports " + strings.Join(words, ",")
-	for i, port := range steps {
-		if len(words) == 1 || len(words) > maxMultiport {
-			match = "--dport " + words[i]
+	for _, p := range inOrder(ports) {
+		k := knockPort{p, note}
+		if isSealed(p) {
+			k.answer = problem
 		}
-		all = append(all, knockPort{port, match, note})
+		all = append(all, k)
 	}
 	return all
 }
@@ -114,13 +106,13 @@ func (k knockPort) answered(how, fix string) issue {
 	if k.answer != problem {
 		fix = ""
 	}
-	return issue{k.answer, "TCP ", " " + how, fix}
+	return issue{k.answer, "", " " + how, fix}
 }
 
 // knock says what is to be said of the path of a packet to k.
 func (s *site) knock(p *path, k knockPort) []issue {
 	if p.lost {
-		return []issue{{note, "the rules are too many to follow: what becomes of TCP ", " cannot be told", ""}}
+		return []issue{{note, "the rules are too many to follow: what becomes of ", " cannot be told", ""}}
 	}
 	last := p.last()
 	found := s.uncertain(p)
@@ -136,11 +128,11 @@ func (s *site) knock(p *path, k knockPort) []issue {
 	_, passes := p.mayPass()
 	switch drops := last.verdict == "DROP" && !passes; {
 	case drops && good:
-		found = append(found, issue{fine, "the firewall drops TCP ", " and " + s.logs("it") + s.withPrefix(), ""})
+		found = append(found, issue{fine, "the firewall drops ", " and " + s.logs("it") + s.withPrefix(), ""})
 	case drops:
-		found = append(found, issue{fine, "the firewall drops TCP ", "", ""})
+		found = append(found, issue{fine, "the firewall drops ", "", ""})
 	case good:
-		found = append(found, issue{fine, "the firewall " + s.logs("TCP "), s.withPrefix(), ""})
+		found = append(found, issue{fine, "the firewall " + s.logs(""), s.withPrefix(), ""})
 	}
 	return append(found, logging...)
 }
@@ -151,7 +143,7 @@ func (s *site) uncertain(p *path) (found []issue) {
 		if e.sure == always || e.sure == few && !e.rate {
 			continue
 		}
-		i := issue{level: note, before: "perhaps TCP "}
+		i := issue{level: note, before: "perhaps "}
 		switch e.verdict {
 		case "ACCEPT":
 			i.after = " is let in by " + e.String() + ": what it depends on cannot be told from here"

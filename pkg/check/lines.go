@@ -13,7 +13,7 @@ import (
 type tail struct {
 	lines    int
 	ours     int // packets as the daemon takes them
-	knocks   int // those of them that are SYNs to knock ports
+	knocks   int // those of them that may be of a knock
 	damaged  int
 	programs int // lines of others than the kernel
 	// newest is the latest stamp of ours, last the stamp of the last line if that is one of ours; zero if there is none.
@@ -29,7 +29,7 @@ type form struct {
 }
 
 // readTail looks at the complete lines of text, the end of a log; at its start a line may be cut if whole is false.
-func readTail(text []byte, whole bool, o packet.Options, portMin int, now time.Time) (*tail, error) {
+func readTail(text []byte, whole bool, o packet.Options, isKnock func(packet.Packet) bool, now time.Time) (*tail, error) {
 	decoder, err := packet.NewDecoder(o)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func readTail(text []byte, whole bool, o packet.Options, portMin int, now time.T
 		_, text, _ = bytes.Cut(text, []byte("\n"))
 	}
 	t := &tail{forms: map[form]int{}}
-	r := formReader{boot: o.Boot, portMin: portMin, decoders: map[form]*packet.Decoder{}}
+	r := formReader{boot: o.Boot, isKnock: isKnock, decoders: map[form]*packet.Decoder{}}
 	for len(text) > 0 {
 		line, rest, complete := bytes.Cut(text, []byte("\n"))
 		if !complete {
@@ -50,7 +50,7 @@ func readTail(text []byte, whole bool, o packet.Options, portMin int, now time.T
 		t.last = time.Time{}
 		switch {
 		case err == nil:
-			t.take(p, portMin)
+			t.take(p, isKnock(p))
 		case errors.Is(err, packet.ErrMalformed):
 			t.damaged++
 		default:
@@ -64,19 +64,15 @@ func readTail(text []byte, whole bool, o packet.Options, portMin int, now time.T
 	return t, nil
 }
 
-func (t *tail) take(p packet.Packet, portMin int) {
+func (t *tail) take(p packet.Packet, isKnock bool) {
 	t.ours++
 	t.last = p.At
 	if p.At.After(t.newest) {
 		t.newest = p.At
 	}
-	if isKnock(p, portMin) {
+	if isKnock {
 		t.knocks++
 	}
-}
-
-func isKnock(p packet.Packet, portMin int) bool {
-	return p.IsSYN() && int(p.DstPort) >= portMin && int(p.DstPort) < portMin+256
 }
 
 // common gives the form of most lines that the daemon does not take.
@@ -115,7 +111,7 @@ func isProgram(line []byte) bool {
 // A formReader finds out of which form a line with a packet is.
 type formReader struct {
 	boot     time.Time
-	portMin  int
+	isKnock  func(packet.Packet) bool
 	decoders map[form]*packet.Decoder
 }
 
@@ -139,7 +135,7 @@ func (r *formReader) read(line []byte, now time.Time) (form, bool) {
 			return f, false
 		}
 		p, err := d.Decode(line, now)
-		return f, err == nil && isKnock(p, r.portMin)
+		return f, err == nil && r.isKnock(p)
 	}
 	return form{}, false
 }

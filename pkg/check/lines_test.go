@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
 )
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
@@ -18,6 +20,9 @@ func fields(port int) string {
 	return fmt.Sprintf("IN=eth0 OUT= MAC=02:00:00:00:00:01 SRC=198.51.100.7 DST=192.0.2.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 "+
 		"ID=1 DF PROTO=TCP SPT=40000 DPT=%d WINDOW=64240 RES=0x00 SYN URGP=0 \n", port)
 }
+
+// classic tells SYNs to the classic knock ports.
+func classic(p packet.Packet) bool { return p.IsSYN() && p.DstPort >= 745 && p.DstPort <= 1000 }
 
 const (
 	iso    = "2026-11-20T11:59:30.000000+00:00 gate "
@@ -157,7 +162,7 @@ note: the last line of "knock.log" is stamped 19 min before the log was last cha
 				now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.Local)
 				l.changed = now.Add(-30 * time.Second)
 			}
-			read, err := readTail([]byte(tt.text), true, l.options, 745, now)
+			read, err := readTail([]byte(tt.text), true, l.options, classic, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,10 +178,27 @@ func TestReadTailSkipsAPiece(t *testing.T) {
 	t.Parallel()
 	text := []byte(iso + "kernel: DENY " + fields(800) + iso + "kernel: DENY " + fields(801))
 	for whole, want := range map[bool]int{true: 2, false: 1} {
-		got, err := readTail(text, whole, packet.Options{Prefix: "DENY "}, 745, noon)
+		got, err := readTail(text, whole, packet.Options{Prefix: "DENY "}, classic, noon)
 		if err != nil || got.knocks != want {
 			t.Errorf("whole %v: %d knocks, %v; want %d", whole, got.knocks, err, want)
 		}
+	}
+}
+
+// Packets of sequences count too, and those of no kind that is used do not.
+func TestReadTailOfSequences(t *testing.T) {
+	t.Parallel()
+	m := &machine{config: &config.Daemon{Events: []config.Event{{Match: sequence.Section{Steps: []sequence.Step{
+		{Proto: packet.TCP, Port: 7000}, {Proto: packet.UDP, Port: 7001},
+	}}}}}}
+	var text strings.Builder
+	for _, port := range []int{800, 7000, 7001} {
+		text.WriteString(iso + "kernel: DENY " + fields(port))
+		text.WriteString(iso + "kernel: DENY " + strings.NewReplacer("PROTO=TCP", "PROTO=UDP", "WINDOW=64240 RES=0x00 SYN URGP=0", "LEN=40").Replace(fields(port)))
+	}
+	got, err := readTail([]byte(text.String()), true, packet.Options{Prefix: "DENY "}, m.isKnock(), noon)
+	if err != nil || got.ours != 6 || got.knocks != 2 {
+		t.Errorf("%d packets, %d of them knocks, %v; want 6 and 2", got.ours, got.knocks, err)
 	}
 }
 
@@ -187,7 +209,7 @@ func FuzzLines(f *testing.F) {
 	f.Add(iso + "sshd[7]: Invalid user DENY " + fields(800))
 	f.Fuzz(func(t *testing.T, text string) {
 		l := &logFile{path: "knock.log", options: packet.Options{Prefix: "DENY "}, lineAge: time.Minute, changed: noon}
-		read, err := readTail([]byte(text), true, l.options, 745, noon)
+		read, err := readTail([]byte(text), true, l.options, classic, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

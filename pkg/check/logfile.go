@@ -39,7 +39,7 @@ func (m *machine) log(loggers []*rule) {
 		return
 	}
 	now := time.Now()
-	t, err := readTail(text, whole, l.options, m.portMin(), now)
+	t, err := readTail(text, whole, l.options, m.isKnock(), now)
 	if err != nil { // not after config.LoadDaemon
 		m.report.add(problemf("%v", err))
 		return

@@ -35,14 +35,14 @@ func (s *site) logging(p *path, k knockPort) (found []issue, good bool) {
 		misfit := s.fits(l)
 		switch {
 		case l.limit != nil:
-			found = append(found, issue{problem, "not every packet to TCP ", " is " + s.logged() + ", for " + l.limit.String() +
+			found = append(found, issue{problem, "not every packet to ", " is " + s.logged() + ", for " + l.limit.String() +
 				" counts them: one knock that is missing spoils the whole sequence",
 				"take the limit out, or count each source by itself: " + s.roomyLimit()})
 		case misfit == "":
-			found = append(found, issue{note, "perhaps TCP ", " is " + s.logged() + " by " + l.rule.String() + ": what it depends on cannot be told from here", ""})
+			found = append(found, issue{note, "perhaps ", " is " + s.logged() + " by " + l.rule.String() + ": what it depends on cannot be told from here", ""})
 		}
 		if misfit != "" && l.sure > few {
-			found = append(found, issue{problem, "TCP ", " is logged " + misfit + ", by " + l.rule.String(), s.refit(l)})
+			found = append(found, issue{problem, "", " is logged " + misfit + ", by " + l.rule.String(), s.refit(l)})
 		}
 	}
 	if len(found) > 0 || s.loggedElsewhere() {
@@ -64,16 +64,12 @@ func (s *site) unlogged(p *path, k knockPort) issue {
 	last := p.last()
 	for _, l := range p.late {
 		if s.fits(l) == "" && last.rule != nil {
-			return issue{problem, last.String() + " " + verbs[last.verdict] + " TCP ", " before it is " + s.logged(),
+			return issue{problem, last.String() + " " + verbs[last.verdict] + " ", " before it is " + s.logged(),
 				fmt.Sprintf("put %s above it (examples/firewall.sh does)", l.rule)}
 		}
 	}
-	place := "-A " + input
-	if last.rule != nil {
-		place = fmt.Sprintf("-I %s %d", last.rule.chain, last.rule.number)
-	}
-	return issue{problem, "TCP ", " is not " + s.logged() + ", so no knock is seen",
-		fmt.Sprintf("%s %s -p tcp --syn %s -j %s", s.program, place, k.match, s.target())}
+	s.missing[k.port.Proto].mustPrecede(last)
+	return issue{problem, "", " is not " + s.logged() + ", so no knock is seen", addLogRule}
 }
 
 // target is that of a rule as the daemon needs it.

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
-	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/packet"
 )
 
@@ -18,67 +16,6 @@ import (
 type machine struct {
 	config *config.Daemon
 	report *report
-}
-
-// portMin is the first knock port.
-func (m *machine) portMin() int {
-	low, _ := m.config.KnockPorts()
-	return int(low)
-}
-
-// knockLength is how many packets the longest knock has.
-func (m *machine) knockLength() int {
-	longest := 8
-	for _, k := range m.config.Keys {
-		if codec, err := knock.New(k.Knock); err == nil && k.Pad == "" {
-			longest = max(longest, codec.Len())
-		}
-	}
-	return longest
-}
-
-// allowed gives the TCP ports that knocks may open, in their order; if sealed knocks may open any, the one of these that
-// they are made for.
-func (m *machine) allowed() (ports []int) {
-	for port := range 256 {
-		if slices.ContainsFunc(m.config.Keys, func(k config.Key) bool { return k.Allow.Ports.Contains(uint16(port)) }) {
-			ports = append(ports, port)
-		}
-	}
-	if len(ports) == 0 && len(m.config.Keys) > 0 {
-		ports = []int{22}
-	}
-	for _, e := range m.config.Events {
-		for _, p := range e.Open {
-			if p.Proto == packet.TCP {
-				ports = append(ports, int(p.Port))
-			}
-		}
-		for _, r := range e.Dynamic {
-			ports = append(ports, int(r.Low), int(r.High)) // the others most likely fare alike
-		}
-	}
-	slices.Sort(ports)
-	return slices.Compact(ports)
-}
-
-// steps gives the TCP ports of sequences in whose place a SYN can come, in their order.
-func (m *machine) steps() (ports []int) {
-	for _, e := range m.config.Events {
-		if f := e.Match.Flags; f.Set&^packet.SYN != 0 || f.Clear&packet.SYN != 0 {
-			continue // what becomes of other packets is not looked at
-		}
-		for _, s := range e.Match.Steps {
-			if s.Proto == packet.TCP {
-				ports = append(ports, int(s.Port))
-			}
-		}
-		for digit := 0; e.Match.Digits != 0 && digit < 10; digit++ {
-			ports = append(ports, int(e.Match.Digits)+digit)
-		}
-	}
-	slices.Sort(ports)
-	return slices.Compact(ports)
 }
 
 // firewall looks at the rules, and gives those that log knocks as the daemon needs it.
@@ -96,6 +33,7 @@ func (m *machine) firewall(ctx context.Context) []*rule {
 		table: parseTable(listing), world: m.world("/proc/net/route", defaultInterfaces, netip.Addr.Is4),
 		program: program, chain: m.config.Chain, portMin: m.portMin(), lines: m.config.Lines, allowed: m.allowed(),
 		sealed: len(m.config.Keys) > 0, steps: m.steps(), from: m.config.Source, others: filtering(nft, "ip"),
+		forwards: m.forwards(),
 	}
 	if s.from.Kmsg {
 		s.lines.Head = packet.HeadDmesg
@@ -107,6 +45,7 @@ func (m *machine) firewall(ctx context.Context) []*rule {
 	m.report.add(findings...)
 	m.report.add(s.jump()...)
 	m.report.add(s.access()...)
+	m.forwarding(s, nft)
 	m.firewall6(ctx, filtering(nft, "ip6"), legacy)
 	return loggers
 }
@@ -178,6 +117,7 @@ func (m *machine) otherVariant(ctx context.Context, s *site, legacy bool) {
 		m.report.add(notef("rules of the other variant of iptables, %s, cannot be listed: %v", other, err))
 	default:
 		m.report.add(s.second(other, parseTable(listing))...)
+		m.report.add(s.secondForwards(other, parseTable(listing))...)
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/packet"
 )
 
 // A degree says whether a rule is for a packet, as far as its listing tells. They are in order: of two conditions the
@@ -36,16 +39,20 @@ func when(is bool) degree {
 	return never
 }
 
-// A probe is a TCP packet from an arbitrary address outside.
+// A probe is a packet from an arbitrary address outside, or the answer to one.
 type probe struct {
 	world world
-	port  int    // destination
-	state string // NEW, which is a SYN, or ESTABLISHED
+	port  config.PortProto // destination
+	state string           // NEW, which of TCP is a SYN, or ESTABLISHED
+	// forwarded says that it has got another destination, beyond this host.
+	forwarded bool
+	answer    bool // it goes the other way
 }
 
-// A world is what a packet from outside sees of this host.
+// A world is what a packet from outside sees of this host, or of the one that it is forwarded to.
 type world struct {
 	interfaces []string     // that it may come in by
+	out        []string     // that it may go on by, if it is forwarded
 	addrs      []netip.Addr // that it may go to
 	knock      int          // how many packets make a knock
 }
@@ -71,7 +78,7 @@ func (r *rule) matches(p probe) (d degree, rate bool) {
 
 // known are the modules all of whose options holds knows.
 var known = map[string]bool{
-	"tcp": true, "comment": true, "conntrack": true, "state": true, "multiport": true, "addrtype": true, "limit": true,
+	"tcp": true, "udp": true, "comment": true, "conntrack": true, "state": true, "multiport": true, "addrtype": true, "limit": true,
 	"hashlimit": true, "recent": true, "pkttype": true, "set": true, "connlimit": true, "mac": true,
 }
 
@@ -87,12 +94,24 @@ var settings = []string{
 	"--hitcount", "--reap", "--rttl", "--connlimit-mask", "--connlimit-saddr",
 }
 
+// opposite names for each condition the one that is about the other end of the way.
+var opposite = map[string]string{
+	"-s": "-d", "-d": "-s", "-i": "-o", "-o": "-i",
+	"--sport": "--dport", "--dport": "--sport", "--sports": "--dports", "--dports": "--sports",
+}
+
+// protoNames are the names of the protocols that have ports.
+var protoNames = map[packet.Proto][]string{packet.TCP: {"tcp", "6"}, packet.UDP: {"udp", "17"}}
+
 // holds tells whether one condition of r, not turned round, holds for p.
 func (r *rule) holds(o option, p probe) degree {
-	v := o.value(0)
-	switch o.name {
+	v, name := o.value(0), o.name
+	if turned := opposite[name]; p.answer && turned != "" {
+		name = turned
+	}
+	switch name {
 	case "-p":
-		return when(v == "tcp" || v == "6" || v == "all" || v == "0")
+		return when(v == "all" || v == "0" || slices.Contains(protoNames[p.port.Proto], v))
 	case "-f":
 		return never
 	case "-s":
@@ -100,13 +119,15 @@ func (r *rule) holds(o option, p probe) degree {
 	case "-d":
 		return p.world.toNetwork(v)
 	case "-i":
-		return p.world.comesIn(v)
+		return onOne(p.world.interfaces, v)
+	case "-o":
+		return onOne(p.world.out, v)
 	case "--dport", "--dports":
-		return when(inPorts(v, p.port))
+		return when(inPorts(v, int(p.port.Port)))
 	case "--sport", "--sports":
 		return fromPorts(v)
 	case "--ports":
-		return max(when(inPorts(v, p.port)), fromPorts(v))
+		return max(when(inPorts(v, int(p.port.Port))), fromPorts(v))
 	case "--syn":
 		return when(p.state == "NEW")
 	case "--tcp-flags":
@@ -114,18 +135,18 @@ func (r *rule) holds(o option, p probe) degree {
 	case "--ctstate", "--state":
 		return p.inState(v)
 	case "--dst-type":
-		return when(slices.Contains(strings.Split(v, ","), "LOCAL"))
+		return p.goesTo(strings.Split(v, ","))
 	case "--pkt-type":
 		return when(v == "unicast")
 	case "--match-set":
-		return inSet(o.value(1))
+		return p.inSet(o.value(1))
 	case "--mac-source", "--rcheck", "--update", "--connlimit-above", "--hashlimit-above":
 		return few
 	case "--hashlimit-upto":
 		return r.hashlimit(p)
 	}
 	for _, s := range settings {
-		if o.name == s || strings.HasSuffix(s, "-") && strings.HasPrefix(o.name, s) {
+		if name == s || strings.HasSuffix(s, "-") && strings.HasPrefix(name, s) {
 			return always
 		}
 	}

@@ -13,7 +13,8 @@ func TestMatches(t *testing.T) {
 	t.Parallel()
 	two := outside
 	two.interfaces = []string{"eth0", "wlan0"}
-	syn, session := probe{outside, 800, "NEW"}, probe{outside, 800, "ESTABLISHED"}
+	at := func(w world, state string) probe { return probe{world: w, port: tcp(800), state: state} }
+	syn, session := at(outside, "NEW"), at(outside, "ESTABLISHED")
 	tests := []struct {
 		rule   string
 		packet probe
@@ -32,8 +33,8 @@ func TestMatches(t *testing.T) {
 		{"-i eth+", syn, always, false},
 		{"-i +", syn, always, false},
 		{"-i eth1", syn, never, false},
-		{"-i eth0", probe{two, 800, "NEW"}, perhaps, false},
-		{"-i eth0", probe{world{}, 800, "NEW"}, perhaps, false},
+		{"-i eth0", at(two, "NEW"), perhaps, false},
+		{"-i eth0", at(world{}, "NEW"), perhaps, false},
 		{"-s 0.0.0.0/0", syn, always, false},
 		{"-s 2000::/3", syn, always, false},
 		{"-s 10.0.0.0/8", syn, never, false},
@@ -44,7 +45,7 @@ func TestMatches(t *testing.T) {
 		{"-d 192.0.2.1/32", syn, always, false},
 		{"-d 192.0.2.0/24", syn, always, false},
 		{"-d 224.0.0.0/4", syn, never, false},
-		{"-d 192.0.2.1/32", probe{world{}, 800, "NEW"}, perhaps, false},
+		{"-d 192.0.2.1/32", at(world{}, "NEW"), perhaps, false},
 		{"-p tcp -m tcp --dport 800", syn, always, false},
 		{"-p tcp -m tcp --dport 801", syn, never, false},
 		{"-p tcp -m tcp --dport 745:1000", syn, always, false},

@@ -11,6 +11,7 @@ type nftTable struct {
 	family   string // ip, ip6, inet
 	name     string
 	input    bool     // it looks at what comes in
+	forward  bool     // it looks at what is forwarded
 	prefixes []string // that it logs with
 	groups   []uint16 // of NFLOG that it sends to
 }
@@ -32,8 +33,8 @@ func (t nftTable) logs(prefix string) bool {
 	return false
 }
 
-// parseNFT reads what "nft list ruleset" printed. The chains INPUT of iptables' own tables, ip filter and so on, do
-// not count.
+// parseNFT reads what "nft list ruleset" printed. The chains INPUT and FORWARD of iptables' own tables, ip filter and so
+// on, do not count.
 func parseNFT(ruleset string) []nftTable {
 	var (
 		tables []nftTable
@@ -54,6 +55,8 @@ func parseNFT(ruleset string) []nftTable {
 			chain = words[1]
 		case strings.Contains(line, "type filter hook input "):
 			t.input = t.input || !t.isIPTables() || chain != input
+		case strings.Contains(line, "type filter hook forward "):
+			t.forward = t.forward || !t.isIPTables() || chain != forward
 		}
 		if _, after, ok := strings.Cut(line, `log prefix "`); ok {
 			prefix, _, _ := strings.Cut(after, `"`)

@@ -3,10 +3,15 @@ package check
 import (
 	"strconv"
 	"strings"
+
+	"github.com/portknock/knock/pkg/firewall"
 )
 
-// The built-in chain that packets for this host go through.
-const input = "INPUT"
+// The built-in chains that packets go through: those for this host, and those for others.
+const (
+	input   = firewall.InputChain
+	forward = "FORWARD"
+)
 
 // A table is the filter table, as "iptables -S -v" lists it.
 type table struct {

@@ -2,8 +2,10 @@ package check
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,9 +19,11 @@ import (
 func siteOf(listing string) *site {
 	return &site{
 		table: parseTable(listing), world: outside, program: "iptables", chain: "KNOCK", portMin: 745, sealed: true,
-		lines: packet.Options{Prefix: "DENY ", Head: packet.HeadSyslog}, allowed: []int{22},
+		lines: packet.Options{Prefix: "DENY ", Head: packet.HeadSyslog}, allowed: []config.PortProto{tcp(22)},
 	}
 }
+
+func udp(port uint16) config.PortProto { return config.PortProto{Port: port, Proto: packet.UDP} }
 
 func dump(findings []finding) string {
 	var b strings.Builder
@@ -94,7 +98,7 @@ note: perhaps TCP 745..1000 is not logged, so no knock is seen
 		"other knock ports": {start + logged, func(s *site) { s.portMin = 900 }, knocks, `ok: the firewall drops TCP 900..1000 and logs it with prefix "DENY "
 ok: the firewall drops TCP 1001..1155
 problem: TCP 1001..1155 is not logged, so no knock is seen
-  fix: iptables -A INPUT -p tcp --syn --dport 900:1155 -j LOG --log-prefix "DENY "
+  fix: iptables -A INPUT -p tcp --syn --dport 1001:1155 -j LOG --log-prefix "DENY "
 `},
 		"any prefix of a regular expression": {start + logged, func(s *site) { s.lines = packet.Options{Regexp: "x", Prefix: "OTHER"} }, knocks,
 			"ok: the firewall drops TCP 745..1000 and logs it\n"},
@@ -137,14 +141,70 @@ problem: TCP 745..1000 is logged for ulogd to write, by INPUT rule 1 (-p tcp -m 
 `},
 		"interface, and a limit drops": {start + "-A INPUT -p tcp -m limit --limit 5/sec -j DROP\n", func(s *site) { s.from.Interface = "eth0" }, knocks,
 			"ok: the firewall drops TCP 745..1000\n"},
-		"sequences alone": {start + opened, func(s *site) { s.sealed, s.steps = false, []int{22, 7000, 8000} }, knocks, `note: TCP 22 is let in by INPUT rule 1 (-p tcp -m tcp --dport 22 -j ACCEPT): what answers there tells strangers of this host
-problem: TCP 22 is not logged, so no knock is seen
+		"sequences alone": {start + opened, func(s *site) { s.sealed, s.steps = false, []config.PortProto{tcp(22), tcp(7000), tcp(8000)} }, knocks, `note: TCP 22 is let in by INPUT rule 1 (-p tcp -m tcp --dport 22 -j ACCEPT): what answers there tells strangers of this host
+problem: TCP 22, 7000, 8000 is not logged, so no knock is seen
   fix: iptables -I INPUT 1 -p tcp --syn -m multiport --dports 22,7000,8000 -j LOG --log-prefix "DENY "
 ok: the firewall drops TCP 7000, 8000
-problem: TCP 7000, 8000 is not logged, so no knock is seen
-  fix: iptables -A INPUT -p tcp --syn -m multiport --dports 22,7000,8000 -j LOG --log-prefix "DENY "
 `},
-		"sequences beside keys": {start + logged, func(s *site) { s.steps = []int{800, 7000} }, knocks, `ok: the firewall drops TCP 745..1000 and logs it with prefix "DENY "
+		"steps of UDP": {start + logged, func(s *site) { s.sealed, s.steps = false, []config.PortProto{tcp(800), udp(800), udp(900), udp(901)} }, knocks,
+			`ok: the firewall drops TCP 800 and logs it with prefix "DENY "
+ok: the firewall drops UDP 800, 900..901
+problem: UDP 800, 900..901 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p udp -m multiport --dports 800,900:901 -j LOG --log-prefix "DENY "
+`},
+		"steps of UDP that are logged": {
+			start + logged + `-A INPUT -p udp -m udp --dport 800 -c 0 0 -j LOG --log-prefix "DENY "` + "\n",
+			func(s *site) { s.steps = []config.PortProto{udp(800)} }, knocks, `ok: the firewall drops TCP 745..1000 and logs it with prefix "DENY "
+ok: the firewall drops UDP 800 and logs it with prefix "DENY "
+`,
+		},
+		"steps of UDP that are answered": {
+			start + logged + "-A INPUT -p udp -j REJECT\n", func(s *site) { s.steps = []config.PortProto{udp(800)} }, knocks,
+			`ok: the firewall drops TCP 745..1000 and logs it with prefix "DENY "
+note: UDP 800 is refused by INPUT rule 2 (-p udp -j REJECT): the answer tells strangers of this host
+problem: UDP 800 is not logged, so no knock is seen
+  fix: iptables -I INPUT 2 -p udp --dport 800 -j LOG --log-prefix "DENY "
+`,
+		},
+		"steps of UDP to a group": {
+			start + grouped, func(s *site) { s.from, s.steps = config.Source{NFLOG: true, Group: 5}, []config.PortProto{udp(800)} }, knocks,
+			`ok: the firewall drops TCP 745..1000 and sends it to NFLOG group 5
+ok: the firewall drops UDP 800
+problem: UDP 800 is not sent to NFLOG group 5, so no knock is seen
+  fix: iptables -A INPUT -p udp --dport 800 -j NFLOG --nflog-group 5
+`,
+		},
+		"steps of UDP, by an interface": {start, func(s *site) {
+			s.sealed, s.from.Interface, s.steps = false, "eth0", []config.PortProto{tcp(800), udp(800)}
+		}, knocks, "ok: the firewall drops TCP 800\nok: the firewall drops UDP 800\n"},
+		"many steps": {start, func(s *site) {
+			s.sealed = false
+			for port := range uint16(40) {
+				s.steps = append(s.steps, tcp(7000+port+port/10)) // four runs of ten
+			}
+			for port := range uint16(17) {
+				s.steps = append(s.steps, udp(9000+2*port))
+			}
+		}, knocks, `ok: the firewall drops TCP 7000..7009, 7011..7020, 7022..7031, 7033..7042
+problem: TCP 7000..7009, 7011..7020, 7022..7031, 7033..7042 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p tcp --syn -m multiport --dports 7000:7009,7011:7020,7022:7031,7033:7042 -j LOG --log-prefix "DENY "
+ok: the firewall drops UDP 9000, 9002, 9004, 9006, 9008, 9010, 9012, 9014, 9016, 9018, 9020, 9022, 9024, 9026, 9028, 9030, 9032
+problem: UDP 9000, 9002, 9004, 9006, 9008, 9010, 9012, 9014, 9016, 9018, 9020, 9022, 9024, 9026, 9028, 9030, 9032 is not logged, so no knock is seen
+  fix: iptables -A INPUT -p udp -m multiport --dports 9000,9002,9004,9006,9008,9010,9012,9014,9016,9018,9020,9022,9024,9026,9028 -j LOG --log-prefix "DENY "; iptables -A INPUT -p udp -m multiport --dports 9030,9032 -j LOG --log-prefix "DENY "
+`},
+		"an end in another chain": {
+			start + "-N web\n-A INPUT -p tcp -m tcp --dport 1:1023 -j web\n-A web -j DROP\n",
+			func(s *site) { s.sealed, s.steps = false, []config.PortProto{tcp(80), tcp(7000)} }, knocks,
+			`ok: the firewall drops TCP 80, 7000
+problem: TCP 80, 7000 is not logged, so no knock is seen
+  fix: iptables -I INPUT 1 -p tcp --syn -m multiport --dports 80,7000 -j LOG --log-prefix "DENY "
+`,
+		},
+		"a port of UDP": {start + opened, func(s *site) { s.allowed = []config.PortProto{udp(22)} }, (*site).access, `ok: UDP 22 is closed to those who have not knocked
+problem: established connections to UDP 22 are cut off by the policy of INPUT when the port closes again
+  fix: iptables -I INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+`},
+		"sequences beside keys": {start + logged, func(s *site) { s.steps = []config.PortProto{tcp(800), tcp(7000)} }, knocks, `ok: the firewall drops TCP 745..1000 and logs it with prefix "DENY "
 ok: the firewall drops TCP 7000
 problem: TCP 7000 is not logged, so no knock is seen
   fix: iptables -A INPUT -p tcp --syn --dport 7000 -j LOG --log-prefix "DENY "
@@ -156,7 +216,7 @@ problem: TCP 7000 is not logged, so no knock is seen
 			func(s *site) { s.chain = input }, (*site).access,
 			"ok: TCP 22 is closed to those who have not knocked\nok: established connections to TCP 22 are kept\n",
 		},
-		"a list of ports": {start + opened, func(s *site) { s.allowed = []int{21, 22, 80, 81, 82} }, (*site).access, `ok: TCP 21, 80..82 is closed to those who have not knocked
+		"a list of ports": {start + opened, func(s *site) { s.allowed = []config.PortProto{tcp(21), tcp(22), tcp(80), tcp(81), tcp(82)} }, (*site).access, `ok: TCP 21, 80..82 is closed to those who have not knocked
 problem: established connections to TCP 21, 80..82 are cut off by the policy of INPUT when the port closes again
   fix: iptables -I INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
 problem: TCP 22 is open to everybody, by INPUT rule 1 (-p tcp -m tcp --dport 22 -j ACCEPT): knocking protects nothing
@@ -201,10 +261,11 @@ func TestPortsAreWalkedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := siteOf(string(data))
-		for port := range 1100 {
-			want, got := walk(s.table, s.chain, probe{s.world, port, "NEW"}), s.walk(port, "NEW")
+		for number := range uint16(1100) {
+			port := tcp(number)
+			want, got := walk(s.table, input, s.chain, probe{world: s.world, port: port, state: "NEW"}), s.walk(port, "NEW")
 			if want.last() != got.last() || len(want.ends) != len(got.ends) || len(want.logs) != len(got.logs) {
-				t.Errorf("%s: port %d ends by %v, and is said to end by %v", file, port, want.last(), got.last())
+				t.Errorf("%s: port %v ends by %v, and is said to end by %v", file, port, want.last(), got.last())
 			}
 		}
 		if len(s.known) > 20 {
@@ -245,7 +306,7 @@ func TestWalkIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if p := siteOf(listing).walk(800, "NEW"); !p.lost {
+			if p := siteOf(listing).walk(tcp(800), "NEW"); !p.lost {
 				t.Errorf("the walk was not given up: %+v", p)
 			}
 		})
@@ -268,11 +329,13 @@ func FuzzRules(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, listing string) {
 		s := siteOf("-P INPUT DROP\n" + listing)
+		s.steps, s.forwards = []config.PortProto{tcp(7000), udp(7000)}, []config.Forward{inner}
+		s.forward.towards = func(netip.Addr) []string { return nil }
 		findings, _ := s.knocks()
 		if len(findings) == 0 {
 			t.Error("nothing is said of the knocks")
 		}
-		for _, finding := range append(findings, s.access()...) {
+		for _, finding := range slices.Concat(findings, s.access(), s.forwarded()) {
 			if lines := strings.Count(finding.line(false), "\n"); lines < 1 || lines > 2 {
 				t.Errorf("%q is %d lines", finding.line(false), lines)
 			}

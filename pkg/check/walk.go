@@ -6,7 +6,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 )
 
-// A path is what a packet meets on its way through INPUT.
+// A path is what a packet meets on its way through a built-in chain.
 type path struct {
 	logs    []logged // before it ends
 	late    []logged // that would be met if it did not end
@@ -26,6 +26,7 @@ type logged struct {
 // An end is what becomes of a packet.
 type end struct {
 	verdict string // ACCEPT, DROP, REJECT, or a target that is not known
+	chain   string // the built-in one
 	rule    *rule  // nil: the chain's policy
 	sure    degree
 	rate    bool // it depends on how many packets there were
@@ -35,7 +36,7 @@ type end struct {
 // String names what ended a packet.
 func (e end) String() string {
 	if e.rule == nil {
-		return "the policy of " + input
+		return "the policy of " + e.chain
 	}
 	return e.rule.String()
 }
@@ -48,12 +49,12 @@ func (p *path) last() end {
 	return end{}
 }
 
-// mayPass gives what may let the packet in, and cannot be told, before it comes to its last end.
+// mayPass gives what may let the packet through, and cannot be told, before it comes to its last end.
 func (p *path) mayPass() (end, bool) {
 	return p.may(func(e end) bool { return !e.stops() })
 }
 
-// mayStop gives what may keep the packet out, and cannot be told, before it comes to its last end.
+// mayStop gives what may keep the packet from it, and cannot be told, before it comes to its last end.
 func (p *path) mayStop() (end, bool) {
 	return p.may(func(e end) bool { return e.verdict != "ACCEPT" })
 }
@@ -67,7 +68,7 @@ func (p *path) may(is func(end) bool) (end, bool) {
 	return end{}, false
 }
 
-// stops tells whether the packet does not get in.
+// stops tells whether the packet does not get through.
 func (e end) stops() bool { return e.verdict == "DROP" || e.verdict == "REJECT" }
 
 const (
@@ -79,20 +80,22 @@ const (
 type walker struct {
 	table *table
 	probe probe
-	ours  string // the daemon's chain
+	start string // the built-in chain
+	ours  string // the daemon's
 	path  path
 	ended bool // what is met from now on, the packet does not meet
 	steps int
 }
 
-// walk takes a packet through INPUT. The daemon's own rules, known by their mark, count as not there: they come and go.
-func walk(t *table, ours string, p probe) *path {
-	w := &walker{table: t, probe: p, ours: ours}
-	if ours == input {
+// walk takes a packet through a built-in chain. The daemon's own rules, known by their mark, count as not there: they
+// come and go.
+func walk(t *table, start, ours string, p probe) *path {
+	w := &walker{table: t, probe: p, start: start, ours: ours}
+	if ours == start {
 		w.path.reached = always
 	}
-	w.chain(input, always, nil, 0)
-	if policy := t.policies[input]; !w.ended && policy != "" {
+	w.chain(start, always, nil, 0)
+	if policy := t.policies[start]; !w.ended && policy != "" {
 		w.end(end{verdict: policy, sure: always})
 	}
 	return &w.path
@@ -185,7 +188,7 @@ func (w *walker) end(e end) {
 	if w.ended {
 		return
 	}
-	e.logs = len(w.path.logs)
+	e.chain, e.logs = w.start, len(w.path.logs)
 	w.path.ends = append(w.path.ends, e)
 	w.ended = e.sure == always
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -82,6 +83,31 @@ func await(ctx context.Context, pid int) (killed bool) {
 		<-ended
 		return true
 	}
+}
+
+// Program gives the path of the program that c runs, as it is found when it runs; empty if who knocks has a say in it.
+// The error says that there is none, or that it is no file that anybody could run.
+func (c Command) Program() (path string, err error) {
+	name := shell
+	if !c.shell {
+		name = words(c.text)[0]
+	}
+	if strings.Contains(name, placeholder) {
+		return "", nil
+	}
+	if path, err = find(name); err != nil {
+		return "", err
+	}
+	path = filepath.Join("/", path) // where commands run
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return "", fmt.Errorf("failed to look at a program: %w", err)
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%q is no file", path)
+	case info.Mode().Perm()&0o111 == 0:
+		return "", fmt.Errorf("%q is not executable", path)
+	}
+	return path, nil
 }
 
 // find gives the path of a program as the shell of our commands finds it. Our own PATH has no say.

@@ -25,6 +25,7 @@ const maxSize = 1 << 20
 // two programs that do could take the same sequence for unused.
 type File struct {
 	path    string
+	owner   int  // besides root, whose the file may be: a user's number
 	reading bool // nothing is marked: rest is what comes after current
 	rest    []line
 	current line // the zero line: none is left
@@ -33,16 +34,21 @@ type File struct {
 
 // Open reads the file at path, which must be there and be writable: at most 1 MiB, a regular file of the user who runs
 // this or of root, and nobody else may be able to write it. An error names the path, and the line if it is one's.
-func Open(path string) (*File, error) { return load(&File{path: path}, os.O_RDWR) }
+func Open(path string) (*File, error) {
+	return load(&File{path: path, owner: os.Geteuid()}, os.O_RDWR)
+}
 
 // OpenReader is Open for who only says what would be done: the file need not be writable, and what is used is not
 // marked.
-func OpenReader(path string) (*File, error) {
-	return load(&File{path: path, reading: true}, os.O_RDONLY)
+func OpenReader(path string) (*File, error) { return OpenReaderOf(path, os.Geteuid()) }
+
+// OpenReaderOf is [OpenReader] for who looks at what another user will run: the file may be his, whose number is owner.
+func OpenReaderOf(path string, owner int) (*File, error) {
+	return load(&File{path: path, owner: owner, reading: true}, os.O_RDONLY)
 }
 
 func load(f *File, how int) (*File, error) {
-	o, text, err := read(f.path, how)
+	o, text, err := f.read(how)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +79,7 @@ func (f *File) Use() error {
 		f.take(f.rest)
 		return nil
 	}
-	o, text, err := read(f.path, os.O_RDWR)
+	o, text, err := f.read(os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -122,29 +128,29 @@ func mark(d disk, l line) error {
 	return err
 }
 
-// read opens the file at path, and gives what is in it.
-func read(path string, how int) (*os.File, []byte, error) {
-	f, err := os.OpenFile(path, how|syscall.O_NONBLOCK, 0) // a pipe would be waited for
+// read opens the file, and gives what is in it.
+func (f *File) read(how int) (*os.File, []byte, error) {
+	o, err := os.OpenFile(f.path, how|syscall.O_NONBLOCK, 0) // a pipe would be waited for
 	if err != nil {
 		return nil, nil, fmt.Errorf("failed to open the sequences: %w", err)
 	}
-	if err := trust(f); err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("the sequences in %q cannot be used: %w", path, err)
+	if err := trust(o, f.owner); err != nil {
+		o.Close()
+		return nil, nil, fmt.Errorf("the sequences in %q cannot be used: %w", f.path, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	text, err := io.ReadAll(io.LimitReader(o, maxSize+1))
 	if err == nil && len(text) > maxSize {
 		err = fmt.Errorf("longer than %d bytes", maxSize)
 	}
 	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("failed to read %q: %w", path, err)
+		o.Close()
+		return nil, nil, fmt.Errorf("failed to read %q: %w", f.path, err)
 	}
-	return f, text, nil
+	return o, text, nil
 }
 
-// trust refuses a file that others can write: who writes a sequence can knock.
-func trust(f *os.File) error {
+// trust refuses a file that others than its rightful owner can write: who writes a sequence can knock.
+func trust(f *os.File, rightful int) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -155,7 +161,7 @@ func trust(f *os.File) error {
 		return errors.New("it is not a regular file")
 	case info.Mode()&0o022 != 0:
 		return fmt.Errorf("others than its owner can write it (mode %04o, want 0600)", info.Mode().Perm())
-	case owner != 0 && owner != os.Geteuid():
+	case owner != 0 && owner != rightful:
 		return fmt.Errorf("it belongs to user %d, who could write it", owner)
 	}
 	return nil

@@ -107,6 +107,19 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// Who looks on behalf of a user takes that user's file, and no third one's.
+func TestOpenReaderOf(t *testing.T) {
+	t.Parallel()
+	path := file(t, " 1,2\n 3,4\n")
+	check(t, os.Chown(path, 12345, 0))
+	f, err := OpenReaderOf(path, 12345)
+	if err != nil || f.Left() != 2 {
+		t.Fatalf("%v, %v; want a file with two sequences", f, err)
+	}
+	_, err = OpenReaderOf(path, 12346)
+	refused(t, err, path, `the sequences in "PATH" cannot be used: it belongs to user 12345, who could write it`)
+}
+
 // What was changed beside us is noticed, unless it is only more sequences at the end, or fewer.
 func TestEdited(t *testing.T) {
 	t.Parallel()
