@@ -48,7 +48,7 @@ func (d *Daemon) act(k decision) {
 // Whoever has seen a sequence can send it from as many forged addresses as he likes: that must leave room for keys.
 const maxOfSequences = lease.MaxLeases / 2
 
-var errNoRoom = fmt.Errorf("%d ports are open: the rest is kept for those with a key", maxOfSequences)
+var errNoRoom = fmt.Errorf("%d of %d places for open ports and bans are taken: the rest is kept for those with a key", maxOfSequences, lease.MaxLeases)
 
 // actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
 func (d *Daemon) actOnEvent(k decision) {
@@ -57,7 +57,7 @@ func (d *Daemon) actOnEvent(k decision) {
 	}
 	for _, r := range k.event.opens(k.src, k.port) {
 		err := errNoRoom
-		if d.leases.Held() < maxOfSequences {
+		if d.leases.Has(r) || d.leases.Held() < maxOfSequences {
 			err = d.leases.Open(r, k.event.Time)
 		}
 		d.reportRefused(err, "knock not carried out", k.src)

@@ -82,20 +82,26 @@ func (p *pipeline) observeSequences(pkt packet.Packet) {
 }
 
 // useUp marks a sequence that counts once, and says why the knock must not be heeded, or nothing. A list that somebody
-// has changed meanwhile is taken up anew: the next knock is one of it.
+// has changed meanwhile is taken up anew: if the sequence is the first of it still, it is marked there, and if not, the
+// next knock is one of the new list.
 func (p *pipeline) useUp(section int, e *event) (refusal string) {
-	if err := e.once.Use(); err != nil {
-		refusal = "its sequence cannot be marked as used: " + err.Error()
-		if list, err := e.list(e.OneTime); err == nil {
+	err := e.once.Use()
+	if err != nil {
+		if list, listErr := e.list(e.OneTime); listErr == nil {
 			e.once = list
+			if slices.Equal(list.Steps(), e.Match.Steps) {
+				err = list.Use()
+			}
 		}
 	}
-	if slices.Equal(e.Match.Steps, e.once.Steps()) && refusal != "" {
-		return refusal // nothing is another
+	if err != nil {
+		refusal = "its sequence cannot be marked as used: " + err.Error()
 	}
-	e.Match.Steps = e.once.Steps()
-	p.sequences.Replace(section, e.Match.Steps)
-	p.moved(e)
+	if !slices.Equal(e.Match.Steps, e.once.Steps()) {
+		e.Match.Steps = e.once.Steps()
+		p.sequences.Replace(section, e.Match.Steps)
+		p.moved(e)
+	}
 	return refusal
 }
 

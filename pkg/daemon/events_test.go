@@ -141,6 +141,19 @@ func TestTarget(t *testing.T) {
 	r.checkDump(t, "chain\naccept 203.0.113.5 22/tcp for 15 min\n")
 }
 
+// A target that is one of this machine's addresses is for all sections and keys.
+func TestTargetOfOurs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, conf(t, "[s]\nsequence = 1,2,3\ntarget = 127.0.0.1\nopen = 22\n[any]\nsequence = 4,5,6\nopen = 23\n"))
+	here := func(lines string) string { return strings.ReplaceAll(lines, "DST=192.0.2.1", "DST=127.0.0.1") }
+	r.append(t, here(logLines(t, time.Now(), "203.0.113.5", open22, 1000)))
+	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22")
+	r.append(t, here(packetLines("203.0.113.5", 2000, 4, 5, 6)))
+	r.journal.wait(t, "rule opened ip=203.0.113.5 port=23")
+	r.append(t, here(packetLines("203.0.113.5", 3000, 1, 2, 3)))
+	r.journal.wait(t, "rule opened ip=203.0.113.5 port=22")
+}
+
 // Half of all that can be open is kept for those with a key, whatever sequences are sent from.
 func TestRoomForKeys(t *testing.T) {
 	t.Parallel()
@@ -157,9 +170,13 @@ func TestRoomForKeys(t *testing.T) {
 	}
 	p := d.setup.pipeline
 	d.act(decision{src: laptop, event: p.events[0]})
-	j.wait(t, "knock not carried out src=198.51.100.7 error=8192 ports are open: the rest is kept for those with a key")
+	j.wait(t, "knock not carried out src=198.51.100.7 error=8192 of 16384 places for open ports and bans are taken: the rest is kept for those with a key")
 	d.act(decision{src: laptop, key: p.keys[0], payload: open22})
 	if got := d.leases.Held(); got != maxOfSequences+1 {
 		t.Errorf("%d are held, want one for the key beside %d", got, maxOfSequences)
+	}
+	d.act(decision{src: laptop, event: p.events[0]}) // it is open: that takes no room
+	if got := strings.Count(j.text(), "knock not carried out"); got != 1 {
+		t.Errorf("%d knocks were not carried out, want the first alone:\n%s", got, j.text())
 	}
 }

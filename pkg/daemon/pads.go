@@ -99,4 +99,8 @@ func (p *padded) refusal([]uint16) string {
 	}
 }
 
-func (p *padded) close() { _ = p.receiver.Close() }
+func (p *padded) close() {
+	if err := p.receiver.Close(); err != nil && p.log != nil {
+		p.log.WithError(err).WithField("key", p.key).Error("the place in the one-time pad could not be written down: make a new one, for both ends")
+	}
+}

@@ -177,8 +177,8 @@ func TestBounds(t *testing.T) {
 	if err := m.Open(two, 0); !errors.Is(err, ErrFull) {
 		t.Errorf("one lease more: got error %v, want ErrFull", err)
 	}
-	if err := m.Close(two); !errors.Is(err, ErrFull) {
-		t.Errorf("one more to close: got error %v, want ErrFull", err)
+	if err := m.Close(two); err != nil || m.Has(two) {
+		t.Errorf("one more to close: got error %v, held %v; want that it takes no room", err, m.Has(two))
 	}
 	if err := m.Close(port22(address(1))); err != nil {
 		t.Errorf("what is held can always be closed: %v", err)
@@ -299,5 +299,32 @@ func TestOneUseOfAPort(t *testing.T) {
 		h.at(4)
 		h.rules("chain\nforward chain\naccept 192.0.2.1 22/tcp\naccept 192.0.2.1 22/udp\n")
 		h.leases("192.0.2.1 22/tcp", "192.0.2.1 22/udp")
+	})
+}
+
+// What cannot be opened closes nothing in its place.
+func TestRefusedOpenKeepsTheForward(t *testing.T) {
+	t.Parallel()
+	broken := false
+	inHouseOf(t, func(h *house) {
+		write := h.write
+		h.write = func(r record) error {
+			if broken {
+				return errBroken
+			}
+			if write == nil {
+				return nil
+			}
+			return write(r)
+		}
+	}, func(h *house) {
+		forward := firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward, To: netip.MustParseAddrPort("10.0.0.5:22")}
+		h.must(h.Open(forward, 0))
+		h.at(1)
+		broken = true
+		h.must(h.Open(port22(ip1), 0))
+		h.at(2)
+		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.5:22\n")
+		h.leases("192.0.2.1 22/tcp to 10.0.0.5:22")
 	})
 }

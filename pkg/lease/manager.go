@@ -43,6 +43,7 @@ type request struct {
 	open   bool
 	end    time.Duration // since boot; 0: no limit
 	silent bool          // a ban that the firewall is not told of
+	room   firewall.Rule // what is opened in its place, if it closes for that
 }
 
 // entry is what is known of one rule.
@@ -175,20 +176,23 @@ func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, asked := m.requests[r]
-	isNew := !asked && m.entries[r] == nil
+	isNew, held := !m.has(r), len(m.entries)+len(m.requests)
 	switch {
 	case m.stopped:
 		return ErrStopped
-	case isNew && len(m.entries)+len(m.requests) >= MaxLeases:
+	case isNew && q.open && held >= MaxLeases:
 		return fmt.Errorf("%w: %d are held", ErrFull, MaxLeases)
-	case isNew && r.Action == firewall.Drop && m.countBans() >= MaxBans:
+	case isNew && q.open && r.Action == firewall.Drop && m.countBans() >= MaxBans:
 		return fmt.Errorf("%w: %d are bans", ErrFull, MaxBans)
 	}
 	if r.Action != firewall.Drop {
-		m.closeOthers(r)
+		m.closeOthers(r, q.open)
 	}
-	m.requests[r] = q
+	// What is not held is in no firewall that was compared with what is: to ask for it to be closed is a courtesy, and
+	// must not take the room of what opens.
+	if !isNew || q.open || held < MaxLeases/2 {
+		m.requests[r] = q
+	}
 	select {
 	case m.wake <- struct{}{}:
 	default: // it is to wake up already
@@ -196,19 +200,30 @@ func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
 	return nil
 }
 
-// closeOthers asks for what else is done with the port of r to end; m.mu is held.
-func (m *Manager) closeOthers(r firewall.Rule) {
+// has tells whether r is held or asked for; m.mu is held.
+func (m *Manager) has(r firewall.Rule) bool {
+	_, asked := m.requests[r]
+	return asked || m.entries[r] != nil
+}
+
+// closeOthers asks for what else is done with the port of r to end: for good, or if r can be opened in its place. m.mu is
+// held.
+func (m *Manager) closeOthers(r firewall.Rule, opens bool) {
+	q := request{}
+	if opens {
+		q.room = r
+	}
 	other := func(o firewall.Rule) bool {
 		return o.Action != firewall.Drop && o != r && o.Src == r.Src && o.Port == r.Port && o.Proto == r.Proto
 	}
 	for o := range m.requests {
 		if other(o) {
-			m.requests[o] = request{}
+			m.requests[o] = q
 		}
 	}
 	for o, e := range m.entries {
 		if other(o) && e.open {
-			m.requests[o] = request{}
+			m.requests[o] = q
 		}
 	}
 }
@@ -226,6 +241,13 @@ func (m *Manager) countBans() (n int) {
 		}
 	}
 	return n
+}
+
+// Has tells whether r is held or asked for: to open it again takes no room.
+func (m *Manager) Has(r firewall.Rule) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.has(r)
 }
 
 // Held tells how many of MaxLeases are taken.

@@ -55,6 +55,11 @@ func (m *Manager) refuse(ready map[firewall.Rule]request, now journal.Instant, e
 	for _, r := range m.opens(ready) {
 		m.report(Refused, r, nil, err)
 		m.done(r, ready)
+		for other, q := range ready {
+			if q.room == r {
+				m.done(other, ready) // it stays open
+			}
+		}
 		m.update(func() {
 			if m.entries[r] == nil {
 				m.entries[r] = &entry{}

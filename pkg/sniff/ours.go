@@ -10,6 +10,9 @@ import (
 // refreshAfter is the least time between two readings of the addresses that strangers' packets cause.
 const refreshAfter = time.Second
 
+// staleAfter is how long an address is taken for one of ours unseen.
+const staleAfter = 10 * time.Second
+
 // Ours knows the addresses of this machine: those of all its interfaces, 127.0.0.0/8, and those it was told. It
 // serves one goroutine, whose network namespace it is about.
 type Ours struct {
@@ -47,13 +50,11 @@ func (o *Ours) Refresh() error {
 }
 
 // Has tells whether a packet to addr, which has no zone, is one to this machine. An address that is not known is
-// looked for anew, at most once a second.
+// looked for anew, at most once a second, and one that is known after ten.
 func (o *Ours) Has(addr netip.Addr) bool {
-	if o.knows(addr) {
-		return true
-	}
-	if time.Since(o.read) < refreshAfter {
-		return false
+	known, age := o.knows(addr), time.Since(o.read)
+	if known && age < staleAfter || age < refreshAfter {
+		return known
 	}
 	_ = o.Refresh() // whoever refreshes in due time hears of it
 	return o.knows(addr)
