@@ -18,7 +18,7 @@ type Daemon struct {
 	LineAge      time.Duration // how far a line's stamp may be from now
 	Keys         []Key         // the first matching one counts
 	Events       []Event
-	LookAhead    int // knocks of a one-time pad that may be lost
+	LookAhead    int // knocks of a one-time pad in a row of which one must arrive
 	QueueTimeout time.Duration
 	MaxPackets   int
 	CommandLimit time.Duration // how long a command may run
@@ -118,7 +118,7 @@ func (d *Daemon) settings() []Setting {
 	all = append(all, d.top.settings()...)
 	all = append(all, []Setting{
 		setting("pad-look-ahead",
-			"how many `KNOCKS` of a one-time pad in a row may be lost (default: 32)",
+			"of how many `KNOCKS` of a one-time pad in a row one must arrive (default: 32)",
 			integer(&d.LookAhead, "knocks", 1, 1024)),
 		setting("command-limit",
 			"kill a command of a section after this many `SECONDS` (default: 3600)",

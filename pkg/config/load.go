@@ -109,7 +109,10 @@ func (d *Daemon) checkCommands(path string) error {
 	if err != nil {
 		return fmt.Errorf("failed to look at the configuration file: %w", err)
 	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+	switch mode := info.Mode().Perm(); {
+	case foreign(info):
+		return ui.Hint(fmt.Errorf("%q belongs to another user, who can so have any command run", path), "chown root %s", path)
+	case mode&0o022 != 0:
 		return ui.Hint(fmt.Errorf("others may write %q (mode %04o), and it says which commands are run", path, mode), "chmod go-w %s", path)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/sniff"
 )
 
 // ReloadOn has Run put, at each signal, the configuration that load gives in place of the one in force. If there is an
@@ -64,6 +65,11 @@ func (d *Daemon) exchange(c *config.Daemon) error {
 	next, err := d.newSetup(c)
 	if err != nil {
 		return err
+	}
+	if c.Source.Interface != "" {
+		if _, err := sniff.New(next.sniffing()); err != nil {
+			return err
+		}
 	}
 	memory, err := openMemory(c, d.memory, d.log)
 	if err != nil {

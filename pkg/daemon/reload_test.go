@@ -101,8 +101,60 @@ func TestReloadOfPads(t *testing.T) {
 	if err := r.reload(t, keys(two, again)); err == nil || !strings.Contains(err.Error(), "is that of two keys") {
 		t.Errorf("one pad for two keys: error %v", err)
 	}
-	r.append(t, padLines(t, twoClient, open22, 5000))
-	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22") // the old configuration works
+	r.append(t, padLines(t, twoClient, knock.Payload{IP: laptop, Port: 22, Time: knock.Forever}, 5000))
+	r.journal.wait(t, "knock=open 198.51.100.7 port 22 without time limit key=alice") // the old configuration works
+}
+
+// Where packets are seen before the firewall drops them, its bans are the daemon's too.
+func TestBansOfSniffedSources(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := r.daemon.leases.Ban(laptop, time.Hour, true); err != nil {
+		t.Fatal(err)
+	}
+	r.journal.wait(t, "ban opened")
+	for flag, want := range map[string]bool{"-log=" + r.log: false, "-kmsg=true": false, "-nflog=5": true, "-interface=lo": true} {
+		s, err := r.daemon.newSetup(load(t, flag, "-state-dir="+r.dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.ignored(laptop); got != want {
+			t.Errorf("%s: banned %v, want %v", flag, got, want)
+		}
+	}
+}
+
+// A source that a reload has named and that does not work is tried again, and what is open stays open.
+func TestReloadToABrokenSource(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.append(t, logLines(t, time.Now(), "203.0.113.5", open22, 1000))
+	r.journal.wait(t, "rule opened ip=198.51.100.7 port=22")
+	next := filepath.Join(t.TempDir(), "log")
+	c := load(t, "-log="+next, "-state-dir="+r.dir, "-output=json")
+	if err := os.Mkdir(next, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.daemon.exchange(c); err != nil {
+		t.Fatal(err)
+	}
+	r.journal.wait(t, "nothing is watched, will try again")
+	r.checkDump(t, "chain\naccept 198.51.100.7 22/tcp for 15 min\n")
+	if err := os.Remove(next); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(next, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); strings.Count(r.journal.text(), "watching\n") < 2; {
+		if time.Now().After(end) {
+			t.Fatalf("it is not watched again:\n%s", r.journal.text())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.log = next
+	r.append(t, logLines(t, time.Now(), "203.0.113.5", knock.Payload{IP: laptop, Port: 22, Time: knock.Close}, 2000))
+	r.journal.wait(t, "rule closed ip=198.51.100.7 port=22")
 }
 
 // A reload that is refused changes nothing, and -test cannot be switched on while ports are open for real.

@@ -29,8 +29,12 @@ func (d *Daemon) watch(ctx context.Context) error {
 		watching, stop := context.WithCancel(ctx)
 		d.rewatch = stop
 		d.mu.Unlock()
+		began := time.Now()
 		if err == nil {
 			err = run(watching)
+		}
+		if time.Since(began) > maxWatchDelay {
+			failed = 0 // it had worked
 		}
 		if err = hintAtSource(d.config().Source, err); err != nil && !d.watched.Load() {
 			stop()
@@ -97,10 +101,9 @@ func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
 	lines := source.Options{Report: report, Started: started, Looked: looked}
 	switch {
 	case from.Interface != "":
-		l, err := sniff.New(sniff.Options{
-			Interface: from.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.foreign,
-			Report: report, Started: started, Looked: looked,
-		})
+		o := s.sniffing()
+		o.Report, o.Started, o.Looked = report, started, looked
+		l, err := sniff.New(o)
 		d.sniffer = l
 		return func(ctx context.Context) error { return l.Run(ctx, d.packet) }, err
 	case from.NFLOG:
@@ -110,6 +113,11 @@ func (d *Daemon) open(s *setup) (run func(context.Context) error, err error) {
 		return func(ctx context.Context) error { return source.NewKmsg(lines).Run(ctx, d.line) }, nil
 	}
 	return func(ctx context.Context) error { return source.NewFollower(from.Log, lines).Run(ctx, d.line) }, nil
+}
+
+// sniffing says what an interface is to give.
+func (s *setup) sniffing() sniff.Options {
+	return sniff.Options{Interface: s.config.Source.Interface, Wants: s.pipeline.wants(), Targets: s.pipeline.foreign}
 }
 
 // wants says which packets some knock is made of: SYNs to the ports of sealed knocks, and what the sequences need.
