@@ -230,6 +230,15 @@ func TestUnitUnderSystemd(t *testing.T) {
 			}
 			m.knock(5)
 			m.wantRule(true)
+			// By the boot that the journal names a new start tells how long ago it was written. Nspawn's own boot_id hides the
+			// kernel's from the rest of the machine, but not from the unit, which has a /proc of its own.
+			boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if leases := m.run("cat /var/lib/knockdaemon/leases"); !strings.Contains(leases, `"boot":"`+strings.TrimSpace(string(boot))+`"`) {
+				t.Errorf("the journal does not name the boot %s: %s", boot, leases)
+			}
 			m.run("systemctl reload knockdaemon")
 			m.knock(255)
 			m.wantRule(false)
