@@ -173,14 +173,14 @@ func TestKnockdOneTimeSequences(t *testing.T) {
 	l := newSniffLab(t)
 	once := writeTemp(t, l.dir, "sequences", "# mine\n 7000,8000,9000\n 1000:udp,2000,3000\n\n 7000,8000,9001\n", 0o600)
 	conf := l.knockdConf("[options]\n[once]\n\tOne_Time_Sequences = " + once + "\n\tseq_timeout = 5\n\ttcpflags = syn\n\tcommand = " + ruleFor("A", 22) + "\n" +
-		"[mark]\n\tsequence = 4001,4002\n\ttcpflags = syn\n\tcommand = /bin/true\n")
+		"[mark]\n\tsequence = 4100,4001,4070\n\ttcpflags = syn\n\tcommand = /bin/true\n")
 	d := l.sniffer(conf)
 	l.knockWith(gateIP, "1000:udp", "2000", "3000") // not yet
 	l.knockWith(gateIP, "7000", "8000", "9000")
 	d.next("command started")
 	l.wantText(once, "# mine\n#7000,8000,9000\n 1000:udp,2000,3000\n\n 7000,8000,9001\n")
 	l.knockWith(gateIP, "7000", "8000", "9000") // not again
-	l.knockWith(gateIP, "4001", "4002")         // when this is heard, all before it has been
+	l.knockWith(gateIP, "4100", "4001", "4070") // when this is heard, all before it has been
 	if section := d.next("command started")["section"]; section != "mark" {
 		t.Errorf("a sequence that was used has %v run", section)
 	}
