@@ -117,6 +117,9 @@ func (t *table) check(tb testing.TB) {
 		}
 		tries += len(back)
 	}
+	if tries != t.taken {
+		tb.Fatalf("%d tries of sources, want %d", tries, t.taken)
+	}
 	hashed := 0
 	for _, n := range t.heads {
 		for ; n != 0; n = t.sources[n].next {

@@ -34,7 +34,7 @@ type Stats struct {
 	Duplicates uint64 // packets seen shortly before
 	Tries      uint64 // packets remembered, then or now
 	Matches    uint64 // sequences completed
-	Evicted    uint64 // sources that gave way to others while they were young enough to count
+	Evicted    uint64 // sources that gave way to others while they were young enough to count, or to know copies by
 	Sources    int    // sources remembered now
 }
 
@@ -49,8 +49,8 @@ type Matcher struct {
 	groups   []group // number 0 is of the sections without a Target
 	guards   []uint16
 	ours     func(target netip.Addr) bool
-	keep     time.Duration // the longest Timeout: older tries are not remembered
-	most     int           // how many tries of one source are
+	keep     time.Duration // the longest Timeout, or copies: older tries are not remembered
+	most     int           // how many tries of one source are, or more (see copied)
 	table    *table
 	began    time.Time // the first packet's time, from which others are counted
 	number   uint64    // of the last try
@@ -90,7 +90,7 @@ func New(sections []Section, o Options) (*Matcher, error) {
 	if o.MaxSources < 0 || o.MaxSources > 1<<20 {
 		return nil, fmt.Errorf("%d is no number of sources: want 1..%d", o.MaxSources, 1<<20)
 	}
-	m := &Matcher{targets: map[netip.Addr]int{}, groups: make([]group, 1), ours: o.Ours}
+	m := &Matcher{targets: map[netip.Addr]int{}, groups: make([]group, 1), ours: o.Ours, keep: copies}
 	for i, s := range sections {
 		if err := s.check(); err != nil {
 			return nil, fmt.Errorf("failed to take in section %d: %w", i+1, err)
@@ -116,6 +116,10 @@ func New(sections []Section, o Options) (*Matcher, error) {
 // tries is how many tries of one source are remembered for a sequence so long: its packets and strays, twice, because
 // there may be tries between them that count for other sections only.
 func tries(length int) int { return 2 * (2*length - 1) }
+
+// copied is how many are remembered at least while the table is roomy, to know copies by: who opens and closes a few times
+// in a minute has sent dozens of packets before the last copies of the first come.
+const copied = 64
 
 // join puts a section into the group of its Target.
 func (m *Matcher) join(id int, target netip.Addr) {

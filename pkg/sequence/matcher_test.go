@@ -131,7 +131,7 @@ func TestObserve(t *testing.T) {
 		"too few":                     {[]Section{abc}, "8000 9000 7000 9000", ""},
 		"another order":               {[]Section{abc}, "7000 9000 8000", ""},
 		"one packet":                  {[]Section{plain("7000")}, "7000 7000 7001", "1:0 2:0"},
-		"one packet, sent again":      {[]Section{plain("7000")}, "7000#1 +9s 7000#1 +2s 7000#1", "1:0 3:0"},
+		"one packet, sent again":      {[]Section{plain("7000")}, "7000#1 +9s 7000#1 +2s 7000#1 +2m 7000#1", "1:0 4:0"},
 		"no steps":                    {[]Section{{Timeout: time.Second}, {Timeout: time.Second, Digits: 1040}}, "7000 1040 1041", ""},
 		"each sent again":             {[]Section{abc}, "7000#1 7000#1 8000#2 7000#1 8000#2 9000#3 9000#3 8000#2", "6:0"},
 		"a late copy of the last":     {[]Section{abc}, "7000#1 8000#2 9000#3 +3s 9000#3 7000#1 8000#2", "3:0"},
@@ -140,7 +140,7 @@ func TestObserve(t *testing.T) {
 		"a copy in two minutes":       {[]Section{day}, "7000#1 8000#2 9000#3 +2m 7000#1 8000#2 9000#3", "3:0"},
 		"and after":                   {[]Section{day}, "7000#1 8000#1 9000#1 +120001ms 7000#1 8000#1 9000#1", "3:0 6:0"},
 		"a copy's copy":               {[]Section{day}, "7000#1 8000#1 +80s 7000#1 8000#1 +80s 7000#1 8000#1 9000#1", "7:0"},
-		"never longer than the time":  {[]Section{abc}, "7000#1 8000#1 9000#1 +10001ms 7000#1 8000#1 9000#1", "3:0 6:0"},
+		"longer than the time":        {[]Section{abc}, "7000#1 8000#1 9000#1 +10001ms 7000#1 8000#1 9000#1 +2m 7000#1 8000#1 9000#1", "3:0 9:0"},
 		"short beside long":           {[]Section{abc, plain("1,2"), day}, "7000#1 8000#1 9000#1 +121s 7000#1 8000#1 9000#1", "3:0 3:2 6:0 6:2"},
 		"twice from one source port":  {[]Section{plain("102,100,100,103")}, "102#1 100#1 100#1 103#1", ""},
 		"no source ports":             {[]Section{abc}, "7000#0 8000#0 9000#0 9000#0", "3:0"},
@@ -370,7 +370,7 @@ func TestNewRefuses(t *testing.T) {
 func TestStats(t *testing.T) {
 	t.Parallel()
 	y := &player{m: mustNew(t, Options{MaxSources: 2}, plain("1,2")), now: start}
-	y.play("2 3 1 1#1 1#1 2 2:udp 5.a 1@b 2@b +1s 1@6 +20s 1@7 1@7")
+	y.play("2 3 1 1#1 1#1 2 2:udp 5.a 1@b 2@b +1s 1@6 +121s 1@7 1@7")
 	want := Stats{Ignored: 4, Duplicates: 1, Tries: 8, Matches: 2, Evicted: 1, Sources: 1}
 	if diff := cmp.Diff(want, y.m.Stats()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -38,7 +38,8 @@ func newModel(sections []Section, o Options, room int) *model {
 	return &model{sections: slices.Clone(sections), since: make([]int, len(sections)), o: o, room: room}
 }
 
-func (m *model) keep() (d time.Duration) {
+func (m *model) keep() time.Duration {
+	d := 2 * time.Minute
 	for _, s := range m.sections {
 		d = max(d, s.Timeout)
 	}
@@ -158,10 +159,10 @@ func (m *model) store(src *modelSource, place int, t *modelTry, now time.Time) {
 			m.sources = m.sources[1:]
 		}
 	}
-	if len(src.tries) >= m.most() {
+	m.sources = append(m.sources, src)
+	for len(src.tries) >= m.most() && (len(src.tries) >= 64 || m.count() >= (m.room+1)/2) {
 		src.tries = src.tries[1:]
 	}
-	m.sources = append(m.sources, src)
 	for m.count() >= m.room {
 		m.sources = m.sources[1:]
 	}

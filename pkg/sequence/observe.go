@@ -10,16 +10,17 @@ import (
 )
 
 // copies is the longest time in which the same packet is taken for a copy. Linux sends a SYN for the last time after 63 s
-// (tcp_syn_retries 6) and has given up after 127 s; others do earlier.
+// (tcp_syn_retries 6) and has given up after 127 s; others do earlier. Tries are remembered as long, however short the
+// Timeouts are: copies keep the distances of what they are copies of, so they would make the same sequence again.
 const copies = 2 * time.Minute
 
 // Observe takes in one packet, seen at now, and gives the sequences that it completes, in the order of the sections;
 // mostly none. What it gives is valid until the next call. The packet's own stamp is not looked at.
 //
 // The same packet seen again (protocol, source port and destination port; a SYN sent again, or logged twice) within two
-// minutes of the first, or within the longest Timeout if that is shorter, is a copy, and does not count. One without a
-// source port (0) always counts. So whoever sends all packets from one source port waits as long between two knocks, and
-// cannot send a sequence that has a port twice.
+// minutes of the first is a copy, and does not count, unless the source has sent dozens of others since, or a flood has
+// left no room for them. One without a source port (0) always counts. So whoever sends all packets from one source port
+// waits as long between two knocks, and cannot send a sequence that has a port twice.
 //
 // What has made a match counts no more for that section or one with the same steps, and for others it is a stray. But a
 // longer sequence that contains the matched one, in its order, may use it: it would never match otherwise.
@@ -116,7 +117,7 @@ func (m *Matcher) remember(k key, t try, first uint64) (place uint32, is news) {
 	default:
 		n = m.newSource(k, t.at)
 	}
-	if int(m.table.sources[n].count) >= m.most {
+	for int(m.table.sources[n].count) >= m.limit() {
 		m.table.pop(n)
 	}
 	for !m.table.hasTry() {
@@ -125,6 +126,14 @@ func (m *Matcher) remember(k key, t try, first uint64) (place uint32, is news) {
 	m.number++
 	t.number = m.number
 	return m.table.push(n, t), remembered
+}
+
+// limit gives how many tries a source may have now.
+func (m *Matcher) limit() int {
+	if m.table.isRoomy() {
+		return max(m.most, copied)
+	}
+	return m.most
 }
 
 // refresh forgets what of a source is too old, and gives 0 if that is all.
@@ -147,7 +156,7 @@ func (m *Matcher) known(n uint32, t try) (kinds uint64) {
 	}
 	for place := m.table.sources[n].newest; place != 0; {
 		old := &m.table.tries[place]
-		if t.at-old.at > copies { // those older than m.keep are gone
+		if t.at-old.at > copies {
 			break
 		}
 		if old.from == t.from && old.to == t.to {

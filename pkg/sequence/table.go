@@ -20,6 +20,7 @@ type table struct {
 
 	freeTry, freeSource   uint32 // the first of those given back
 	freshTry, freshSource uint32 // the first of those never used
+	taken                 int    // how many tries there are
 }
 
 // A try is one packet.
@@ -79,6 +80,9 @@ func (t *table) isFull() bool { return t.freeSource == 0 && int(t.freshSource) =
 
 // hasTry tells whether there is room for a try.
 func (t *table) hasTry() bool { return t.freeTry != 0 || int(t.freshTry) < len(t.tries) }
+
+// isRoomy tells whether less than half of the room for tries is taken.
+func (t *table) isRoomy() bool { return t.taken < len(t.tries)/2 }
 
 // stillest gives the source that stood still longest, or 0.
 func (t *table) stillest() uint32 { return t.sources[0].before }
@@ -151,6 +155,7 @@ func (t *table) push(n uint32, new try) uint32 {
 	}
 	s.newest = place
 	s.count++
+	t.taken++
 	return place
 }
 
@@ -160,6 +165,7 @@ func (t *table) pop(n uint32) {
 	place := s.oldest
 	s.oldest = t.tries[place].newer
 	s.count--
+	t.taken--
 	if s.count == 0 {
 		s.newest = 0
 	} else {
