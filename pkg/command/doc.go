@@ -24,11 +24,12 @@ const (
 
 	// maxProcesses run at once. So that what hangs leaves room for others, not more than maxStarts of them are start
 	// commands, not more than maxLateRuns are stop commands that have failed too often, and of one section at most
-	// maxOfSection start and as many stop commands.
-	maxProcesses = 64
-	maxStarts    = 48
-	maxLateRuns  = 4
-	maxOfSection = 16
+	// maxOfSection start and as many stop commands, and maxLateOfSection that have failed too often.
+	maxProcesses     = 64
+	maxStarts        = 48
+	maxLateRuns      = 8
+	maxOfSection     = 16
+	maxLateOfSection = 2
 
 	// defaultLimit is how long one run may take.
 	defaultLimit = time.Hour
@@ -45,7 +46,8 @@ const (
 
 	// At the end of Run, start commands under way get startGrace to end, and all of it is over after stopLimit, but for
 	// killWait, in which what is killed must die. It is over earlier when each stop command has ended well, or has failed
-	// and been tried again endRetries times.
+	// and been tried again endRetries times. One that had failed more often before is tried once, and leaves room for
+	// others as late ones do.
 	startGrace = 5 * time.Second
 	stopLimit  = 14 * time.Second
 	killWait   = time.Second
@@ -88,12 +90,13 @@ const (
 	Started     = "started"      // the start command has ended well
 	StartFailed = "start failed" // it has not; its stop command runs all the same
 	Stopped     = "stopped"      // the stop command has ended well
-	StopFailed  = "stop failed"  // it has not; it is tried again up to five times in half a minute
+	StopFailed  = "stop failed"  // it has not; it is tried again, up to five times in half a minute
 	Refused     = "refused"      // the start command was not run: the journal cannot be written, or Run has ended
 
 	// Left tells that the stop command has failed six times, or that Run ends before it has ended well. It is still owed
-	// and what it undoes still there. As long as Run runs it is tried again every ten minutes, and by the next Run at
-	// once, if there is a journal; Stopped or GivenUp is the next that is heard of it, or Left at the end of Run.
+	// and what it undoes still there. As long as Run runs it is tried again every ten minutes, and once at its end if
+	// there is time; by the next Run at once, if there is a journal. Stopped or GivenUp is the next that is heard of it,
+	// or Left at the end of Run.
 	Left = "left"
 	// GivenUp tells that a stop command that was Left is not owed any more and is in no journal: it has failed for 24
 	// hours since it was due, or 1024 others that are Left became due after it. What it undoes is still there.
@@ -116,8 +119,8 @@ type Options struct {
 	Journal string
 	// Limit is how long one run may take until its process group is killed; 0: an hour.
 	Limit time.Duration
-	// Keep leaves the stop commands that are not due yet in the journal at the end of Run. Otherwise, and without a
-	// journal, all of them run then.
+	// Keep leaves the stop commands that are not due yet in the journal at the end of Run; those that have failed were
+	// due. Otherwise, and without a journal, all of them run then.
 	Keep bool
 	// Report is called with what became of each command.
 	Report func(Event)

@@ -19,7 +19,7 @@ func (r *Runner) finish(killStarts, killStops context.CancelCauseFunc) error {
 	for _, e := range r.unbegun() {
 		r.refuse(e, ErrStopped)
 	}
-	r.tryLate()
+	r.tryFailed()
 	began := r.clock().Boot
 	after := func(d time.Duration) bool { return r.clock().Boot-began >= d }
 	for r.busy() && !after(stopLimit+killWait) {
@@ -62,7 +62,8 @@ func (r *Runner) busy() bool {
 		return r.slots.running > 0
 	}
 	for _, e := range r.entries {
-		if e.phase == toStop || e.phase == open && !r.options.Keep && !e.late && e.tries <= endRetries {
+		again := !e.late && e.tries <= endRetries && (e.tries > 0 || !r.options.Keep)
+		if e.phase == toStop || e.phase == open && again {
 			return true
 		}
 	}

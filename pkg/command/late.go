@@ -78,9 +78,17 @@ func (r *Runner) lateOnes() (list []*entry) {
 	return list
 }
 
-// tryLate has the stop commands that have failed too often tried once more, at the end of Run.
-func (r *Runner) tryLate() {
-	for _, e := range r.lateOnes() {
+// tryFailed has the stop commands tried once more that have failed so often that the end of Run does not wait for their
+// next time. The late ones are the last.
+func (r *Runner) tryFailed() {
+	var list []*entry
+	for _, e := range r.entries {
+		if !e.late && e.tries > endRetries {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, compare)
+	for _, e := range append(list, r.lateOnes()...) {
 		if e.phase == open {
 			e.phase = toStop
 			r.queue = append(r.queue, e)

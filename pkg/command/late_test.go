@@ -250,8 +250,8 @@ func TestLateHanging(t *testing.T) {
 		for is(&running) == 0 {
 			g.sleep(time.Second)
 		}
-		if n := is(&most); n != maxLateRuns {
-			t.Errorf("%d run at once, want %d", n, maxLateRuns)
+		if n := is(&most); n != maxLateOfSection {
+			t.Errorf("%d run at once, want %d", n, maxLateOfSection)
 		}
 		g.update(func() { g.log = nil })
 		began := time.Since(g.began).Round(time.Second)
@@ -264,6 +264,33 @@ func TestLateHanging(t *testing.T) {
 		if err := g.end(); err == nil {
 			t.Error("commands that hang have ended well")
 		}
+	})
+}
+
+// After a restart too, those of one section that hang hold up no other section's, and at the end nothing of their own.
+func TestLateHangingOfOthers(t *testing.T) {
+	bubble(t, journaled, func(g *rig) {
+		late := func(name, stop string, n int) owed {
+			return owed{Name: name, IP: addr(n), Command: stop + " %IP%", Until: time.Now(), Rest: time.Hour}
+		}
+		j := record{Stops: []owed{late("z", "stop 0", 0)}}
+		for n := range 2 * maxOfSection {
+			for _, name := range []string{"a", "b", "c"} {
+				j.Stops = append(j.Stops, late(name, "hang 3600", n))
+			}
+		}
+		j.Stops = append(j.Stops, owed{
+			Name: "a", IP: addr(100), Command: "stop 0 %IP%", Until: time.Now().Add(time.Hour), Left: time.Hour,
+		})
+		g.restore(j)
+		g.start()
+		g.sleep(time.Minute)
+		g.endSays(6*maxOfSection, `
+			0s note: stop commands owed
+			0s run stop 0 192.0.0.0
+			0s stopped stop 0 192.0.0.0
+			1m0s run stop 0 192.0.0.100
+			1m0s stopped stop 0 192.0.0.100`)
 	})
 }
 

@@ -107,12 +107,9 @@ func (r *Runner) wakeStops(now journal.Instant) time.Duration {
 // launch starts what waits for a process, as far as there is room.
 func (r *Runner) launch() {
 	r.queue = slices.DeleteFunc(r.queue, func(e *entry) bool {
-		s, c, phase := slot{e.name, startLane}, e.job.Start, starting
+		s, c, phase := slot{e.name, r.laneOf(e)}, e.job.Start, starting
 		if e.phase == toStop {
-			s.lane, c, phase = stopLane, e.job.Stop, stopping
-		}
-		if phase == stopping && e.late && e.next == nil && !r.ending { // nobody waits for it
-			s.lane = lateLane
+			c, phase = e.job.Stop, stopping
 		}
 		ctx, ok := r.slots.take(s)
 		if !ok {
@@ -125,6 +122,18 @@ func (r *Runner) launch() {
 		}()
 		return true
 	})
+}
+
+// laneOf tells in which lane e runs, which waits for a process. What has failed too often keeps out of the way of the
+// others, unless another job waits for it; at the end of Run too, where one that hangs would keep its room to the last.
+func (r *Runner) laneOf(e *entry) lane {
+	switch {
+	case e.phase == toStart:
+		return startLane
+	case e.late && e.next == nil, r.ending && e.tries > endRetries:
+		return lateLane
+	}
+	return stopLane
 }
 
 // A result is how a command of an entry has ended.

@@ -22,7 +22,7 @@ type lane int
 const (
 	startLane lane = iota
 	stopLane
-	lateLane // stop commands that have failed too often
+	lateLane // stop commands that have failed too often; any one section's leave room for those of others
 	lanes
 )
 
@@ -33,7 +33,8 @@ func newSlots(starts, stops context.Context) slots {
 // take counts one more process, if there is room for it, and gives what ends it.
 func (s *slots) take(k slot) (context.Context, bool) {
 	room := [lanes]int{startLane: maxStarts, stopLane: maxProcesses, lateLane: maxLateRuns}
-	if s.running >= maxProcesses || s.inLane[k.lane] >= room[k.lane] || s.ofSection[k] >= maxOfSection {
+	share := [lanes]int{startLane: maxOfSection, stopLane: maxOfSection, lateLane: maxLateOfSection}
+	if s.running >= maxProcesses || s.inLane[k.lane] >= room[k.lane] || s.ofSection[k] >= share[k.lane] {
 		return nil, false
 	}
 	s.running++
