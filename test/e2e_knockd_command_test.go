@@ -44,11 +44,15 @@ func TestSequenceCommandInShell(t *testing.T) {
 	d.stop()
 }
 
-// wantWatching waits until the daemon listens. Nobody is at the other end of the service manager's socket, which it says.
+// wantWatching waits until the daemon listens. Nobody is at the other end of the service manager's socket, which it says
+// after that.
 func (d *runningDaemon) wantWatching() {
 	d.t.Helper()
-	event := map[string]any{}
-	eventually(d.t, "knockdaemon to listen", func() bool { return d.sees("watching", &event) })
+	eventually(d.t, "knockdaemon to listen", func() bool { return d.said("watching") })
+	eventually(d.t, "it to miss the service manager", func() bool {
+		return strings.Contains(d.out.String(), "failed to tell the service manager")
+	})
+	d.read = len(d.events())
 }
 
 // A command finds nothing of the daemon's: no secret, no input, no file.
