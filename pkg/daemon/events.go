@@ -33,7 +33,7 @@ func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 				e.list = onetime.OpenReader
 			}
 			if e.once, err = e.list(one.OneTime); err != nil {
-				return inSection(one.Name, err)
+				return fmt.Errorf("[%s]: %w", one.Name, err)
 			}
 			e.Match.Steps = e.once.Steps()
 		}

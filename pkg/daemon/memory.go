@@ -36,8 +36,11 @@ func openMemory(c *config.Daemon, old memory, log *logrus.Logger) (m memory, err
 		case isRemembered(k) && c.Replay == "":
 			one.blocks, err = openBlocks(c, k, old, log)
 		}
+		if err != nil && k.Name != "" {
+			err = fmt.Errorf("[key %s]: %w", k.Name, err)
+		}
 		if err != nil {
-			return m, inSection("key "+k.Name, err)
+			return m, err
 		}
 		m = append(m, one)
 	}
@@ -47,14 +50,6 @@ func openMemory(c *config.Daemon, old memory, log *logrus.Logger) (m memory, err
 // isRemembered tells whether the blocks of a key can be forged with.
 func isRemembered(k config.Key) bool {
 	return k.Knock.Cipher != knock.CipherRijndael && k.Knock.Cipher != knock.CipherNone
-}
-
-// inSection says which section an error is about; "key " is none.
-func inSection(title string, err error) error {
-	if title == "key " {
-		return err
-	}
-	return fmt.Errorf("[%s]: %w", title, err)
 }
 
 // commit puts what openMemory has noted into force, and tells of what will not do for long.

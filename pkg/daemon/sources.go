@@ -22,7 +22,7 @@ import (
 // names it. Only what keeps the first from being watched at all is an error; later it is tried again until it works, for
 // a daemon that ends takes the open ports with it.
 func (d *Daemon) watch(ctx context.Context) error {
-	var failed time.Duration // how long to wait after it fails next
+	var failed time.Duration // how long was waited after it failed last
 	for ctx.Err() == nil {
 		d.mu.Lock()
 		run, err := d.open(d.setup)
@@ -33,16 +33,15 @@ func (d *Daemon) watch(ctx context.Context) error {
 		if err == nil {
 			err = run(watching)
 		}
-		if time.Since(began) > maxWatchDelay {
+		if err == nil || time.Since(began) > maxWatchDelay {
 			failed = 0 // it had worked
 		}
 		if err = hintAtSource(d.config().Source, err); err != nil && !d.watched.Load() {
 			stop()
 			return err
 		}
-		if failed = min(max(time.Second, 2*failed), maxWatchDelay); err == nil {
-			failed = 0
-		} else {
+		if err != nil {
+			failed = min(max(time.Second, 2*failed), maxWatchDelay)
 			d.log.WithError(err).WithField("source", d.config().Source.String()).Error("nothing is watched, will try again")
 			d.idle(watching, failed)
 		}
