@@ -18,7 +18,7 @@ func main() {
 	command := ui.Command{
 		Name:     program,
 		Summary:  "knock at a host to have a port opened",
-		Synopsis: "-port PORT -key-file FILE [flags] HOST\n       " + program + " [flags] HOST PORT[:udp] ...",
+		Synopsis: "-port PORT -key-file FILE [flags] HOST\n       " + program + " [flags] NAME\n       " + program + " [flags] HOST PORT[:udp] ...",
 		Flags:    config.FlagsOf(config.ClientSettings()),
 		Do:       send,
 		Stdout:   os.Stdout,
@@ -30,6 +30,12 @@ func send(flags []ui.Given, hosts []string) error {
 	c, err := config.LoadClient(flags, hosts, os.Getenv)
 	if err != nil {
 		return err
+	}
+	switch o := c.Other; {
+	case o.Hosts:
+		return printHosts(flags)
+	case o.Save != "":
+		return save(flags, hosts)
 	}
 	say := func(when bool, kind string) func(string, ...any) {
 		return func(format string, a ...any) {

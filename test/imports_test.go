@@ -23,9 +23,12 @@ var imports = map[string][]string{
 		"golang.org/x/sys/unix", "pkg/command", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence",
 		"pkg/sniff", "pkg/source", "pkg/ui",
 	},
-	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
-	"pkg/command":  {"golang.org/x/sys/unix", "pkg/journal"},
-	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
+	"pkg/client":  {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/outside", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
+	"pkg/command": {"golang.org/x/sys/unix", "pkg/journal"},
+	"pkg/config": {
+		"pkg/command", "pkg/control", "pkg/firewall", "pkg/knock", "pkg/outside", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui",
+	},
+	"pkg/control":  nil,
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
@@ -41,6 +44,7 @@ var imports = map[string][]string{
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/onetime":  {"pkg/sequence"},
+	"pkg/outside":  nil,
 	"pkg/packet":   nil,
 	"pkg/pad":      {"golang.org/x/sys/unix"},
 	"pkg/sequence": {"pkg/packet"},

@@ -27,14 +27,32 @@ type Client struct {
 // anything is wrong with the host, the route to it or the knock. It returns as soon as the last knock has left and
 // the pause after it is over. If a one-time pad is to be made, it does that instead.
 func (c *Client) Run(ctx context.Context) error {
-	if c.Config.MakePad != "" {
+	if c.Config.Other.MakePad != "" {
 		return c.makePad()
 	}
 	way, err := c.findWay(ctx)
 	if err != nil {
 		return err
 	}
-	steps, err := c.steps(way)
+	for _, port := range c.knocks() {
+		if err := c.knock(ctx, way, port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knocks gives the ports that a knock each is for. A sequence is one knock, whatever it is for.
+func (c *Client) knocks() []uint16 {
+	if c.Config.Sequence != nil {
+		return []uint16{0}
+	}
+	return c.Config.Ports
+}
+
+// knock makes one knock and does with it what the settings say.
+func (c *Client) knock(ctx context.Context, w way, port uint16) error {
+	steps, err := c.steps(w, port)
 	if err != nil {
 		return fmt.Errorf("failed to make the knock: %w", err)
 	}
@@ -43,9 +61,9 @@ func (c *Client) Run(ctx context.Context) error {
 		_, err := fmt.Fprintln(c.Stdout, format(steps))
 		return err
 	case c.Config.LogToFile != "":
-		return appendLog(c.Config.LogToFile, way, steps, time.Now())
+		return appendLog(c.Config.LogToFile, w, steps, time.Now())
 	}
-	return c.send(ctx, way.host, steps)
+	return c.send(ctx, w.host, steps)
 }
 
 func (c *Client) send(ctx context.Context, host netip.Addr, steps []sequence.Step) error {

@@ -41,8 +41,8 @@ func (s *said) warn(format string, a ...any) { fmt.Fprintf(s, format+"\n", a...)
 
 func newTestClient(c config.Client) (client *Client, stdout *strings.Builder, warnings *said) {
 	c.Knock.Passphrase = []byte("knock")
-	if c.Port == 0 {
-		c.Port, c.Time = 22, 15
+	if c.Ports == nil {
+		c.Ports, c.Time = []uint16{22}, 15
 	}
 	stdout, warnings = new(strings.Builder), new(said)
 	return &Client{Config: &c, Stdout: stdout, Warn: warnings.warn, Debug: func(string, ...any) {}}, stdout, warnings

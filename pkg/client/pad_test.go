@@ -22,7 +22,7 @@ import (
 func newPad(t *testing.T, knocks int) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "pad")
-	client, stdout, _ := newTestClient(config.Client{MakePad: path, Knocks: knocks})
+	client, stdout, _ := newTestClient(config.Client{Other: config.Other{MakePad: path, Knocks: knocks}})
 	if err := client.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -141,11 +141,11 @@ func TestPadIsNotUsed(t *testing.T) {
 func TestMakePad(t *testing.T) {
 	t.Parallel()
 	path := newPad(t, 1)
-	client, stdout, _ := newTestClient(config.Client{MakePad: path, Knocks: 1})
+	client, stdout, _ := newTestClient(config.Client{Other: config.Other{MakePad: path, Knocks: 1}})
 	if err := client.Run(t.Context()); !errors.Is(err, fs.ErrExist) || stdout.Len() > 0 {
 		t.Errorf("error %v, stdout %q, want that the file is there", err, stdout)
 	}
-	client, stdout, _ = newTestClient(config.Client{MakePad: path + "2", Knocks: 1, Quiet: true})
+	client, stdout, _ = newTestClient(config.Client{Other: config.Other{MakePad: path + "2", Knocks: 1}, Quiet: true})
 	if err := client.Run(t.Context()); err != nil || stdout.Len() > 0 {
 		t.Errorf("error %v, stdout %q", err, stdout)
 	}

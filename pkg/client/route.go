@@ -7,17 +7,18 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/portknock/knock/pkg/outside"
 	"github.com/portknock/knock/pkg/ui"
 )
 
-// A way leads from an address of ours to the host.
-type way struct{ src, host netip.Addr }
+// A way leads from an address of ours to the host, which is to open its ports to an address that may be another one.
+type way struct{ src, host, open netip.Addr }
 
 // findWay looks up the host and the address that the kernel would send from. There may be no host if nothing is to be
 // sent and the knock names its address.
 func (c *Client) findWay(ctx context.Context) (way, error) {
 	if c.Config.Host == "" {
-		return way{}, nil
+		return way{open: c.Config.IP}, nil
 	}
 	host, err := lookUp(ctx, c.Config.Host, c.Config.Sequence != nil)
 	if err != nil {
@@ -27,7 +28,41 @@ func (c *Client) findWay(ctx context.Context) (way, error) {
 	if err != nil && c.Config.LogToFile != "" && c.Config.IP.IsValid() && host.Is4() {
 		src, err = c.Config.IP, nil // nothing leaves this machine
 	}
-	return way{src, host}, err
+	w := way{src: src, host: host}
+	if err == nil && c.Config.Sequence == nil {
+		w.open, err = c.address(ctx, w)
+	}
+	return w, err
+}
+
+// address gives the address that the ports are to be opened to.
+func (c *Client) address(ctx context.Context, w way) (netip.Addr, error) {
+	if c.Config.IP.IsValid() {
+		return c.Config.IP, nil
+	}
+	if c.Config.IPService != "" {
+		return c.askOutside(ctx, w)
+	}
+	if isPrivate(w.src) && !isPrivate(w.host) {
+		c.Warn("%s is a private address: if it is translated on the way, give the one that the host sees with -ip", w.src)
+	}
+	return w.src, nil
+}
+
+// askOutside asks the service of the user's choice, and tells where address translation makes a difference.
+func (c *Client) askOutside(ctx context.Context, w way) (netip.Addr, error) {
+	seen, err := outside.Ask(ctx, c.Config.IPService)
+	switch {
+	case err != nil:
+		return seen, ui.Hint(err, "say -ip ADDRESS, or -ip auto for this machine's own")
+	case seen == w.src:
+		c.Debug("%s is this machine's own address, and what the outside sees", seen)
+	case isPrivate(w.host):
+		c.Warn("the outside sees %s, but %s is inside, and sees %s or another: -ip auto is right there", seen, w.host, w.src)
+	default:
+		c.Warn("this machine sends from %s, and the outside sees %s: the port opens to that, and to all who share it", w.src, seen)
+	}
+	return seen, nil
 }
 
 // lookUp gives an IPv4 address of host, or else, if six says that it will do, one of IPv6: an encrypted knock says to what

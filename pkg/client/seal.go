@@ -10,13 +10,13 @@ import (
 	"github.com/portknock/knock/pkg/sequence"
 )
 
-// steps gives what is to be sent, in order.
-func (c *Client) steps(w way) ([]sequence.Step, error) {
+// steps gives what is to be sent to open or close a port, in order. A sequence says itself what that is.
+func (c *Client) steps(w way, port uint16) ([]sequence.Step, error) {
 	if steps := c.Config.Sequence; steps != nil {
 		c.Debug("sequence: %s", format(steps))
 		return steps, nil
 	}
-	payload := c.payload(w)
+	payload := knock.Payload{IP: w.open, Port: uint8(port), Time: c.Config.Time}
 	ports, err := c.seal(payload)
 	if err != nil {
 		return nil, err
@@ -27,18 +27,6 @@ func (c *Client) steps(w way) ([]sequence.Step, error) {
 		steps[i] = sequence.Step{Proto: packet.TCP, Port: port}
 	}
 	return steps, nil
-}
-
-// payload gives what the knock asks for.
-func (c *Client) payload(w way) knock.Payload {
-	payload := knock.Payload{IP: c.Config.IP, Port: c.Config.Port, Time: c.Config.Time}
-	if !payload.IP.IsValid() {
-		payload.IP = w.src
-		if isPrivate(w.src) && !isPrivate(w.host) {
-			c.Warn("%s is a private address: if it is translated on the way, give the one that the host sees with -ip", w.src)
-		}
-	}
-	return payload
 }
 
 func (c *Client) seal(p knock.Payload) ([]uint16, error) {
@@ -89,13 +77,13 @@ func (c *Client) sealWithPad(p knock.Payload) ([]uint16, error) {
 
 // makePad makes a one-time pad, and says what is to be done with it.
 func (c *Client) makePad() error {
-	if err := pad.Make(c.Config.MakePad, c.Config.Knocks); err != nil {
+	if err := pad.Make(c.Config.Other.MakePad, c.Config.Other.Knocks); err != nil {
 		return err
 	}
 	if c.Config.Quiet {
 		return nil
 	}
 	_, err := fmt.Fprintf(c.Stdout, "%s: good for %d knocks; copy it to the host by a safe way, such as scp, "+
-		"mode 0600, and say pad = FILE there; here knock with -pad %[1]s\n", c.Config.MakePad, c.Config.Knocks)
+		"mode 0600, and say pad = FILE there; here knock with -pad %[1]s\n", c.Config.Other.MakePad, c.Config.Other.Knocks)
 	return err
 }

@@ -3,10 +3,10 @@ package config
 import (
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/outside"
 	"github.com/portknock/knock/pkg/pad"
 	"github.com/portknock/knock/pkg/sequence"
 	"github.com/portknock/knock/pkg/ui"
@@ -16,32 +16,54 @@ import (
 type Client struct {
 	Host          string          // a name or an address; may be empty if nothing is sent
 	Sequence      []sequence.Step // sent as it is, whatever IP to Pad say; nil: what they say is sealed
-	IP            netip.Addr      // to open the port to; the zero Addr: the one used towards Host
-	Port          uint8           // to open
+	IP            netip.Addr      // to open the ports to; the zero Addr: what IPService says, or else the one used towards Host
+	IPService     string          // the URL of who tells what address the outside sees; empty: nobody is asked
+	Ports         []uint16        // to open, each by a knock of its own; of a sequence: to look at
 	Time          uint8           // minutes; knock.Forever, knock.Close
 	Knock         knock.Options
 	Pad           string        // the file of a one-time pad, which of Knock needs PortMin alone; empty: none
 	AllowReadable bool          // take a pad that others can read
 	Delay         time.Duration // between two knocks
+	After         After
 	Test          bool
 	LogToFile     string // append log lines here in place of sending; empty: send
-	MakePad       string // make a one-time pad here, and nothing else; empty: knock
-	Knocks        int    // that it serves for
 	Debug         bool
 	Quiet         bool
+	JSON          bool // say what became of the knock as one object
+	Other         Other
 
 	Warnings []string // for the user, one line each
 
-	secret secret
-	padded padded
-	port   int    // as it was given; -1: it was not
-	digits uint16 // the port of digit 0; 0: none
+	secret  secret
+	padded  padded
+	ports   []uint16 // as they were given; nil: none was
+	digits  uint16   // the port of digit 0; 0: none
+	resolve bool     // the address is IPService's to tell
+	service string
+}
+
+// After says what is done once the knock was sent.
+type After struct {
+	Verify  bool   // see whether the ports are open, or closed
+	Retries int    // how often to knock again if they are not; Verify, Proxy or Exec only
+	Proxy   bool   // carry standard input to the port, and what comes to standard output
+	Exec    string // run this command of the shell's; empty: none
+}
+
+// Other is what knockclient does in place of knocking, one thing at most.
+type Other struct {
+	MakePad string // make a one-time pad here; empty: no
+	Knocks  int    // that it serves for
+	Save    string // write the flags as the section of this name; empty: no
+	Hosts   bool   // print the names of the sections
+	Lab     bool   // serve the Knock Lab
+	LabPort uint16 // there; 0: any free port
 }
 
 func newClient() *Client {
 	return &Client{
-		Time: 15, Knock: knock.Options{Header: knock.HeaderNone}, Delay: 20 * time.Millisecond, Knocks: 1000,
-		port: -1,
+		Time: 15, Knock: knock.Options{Header: knock.HeaderNone}, Delay: 20 * time.Millisecond,
+		After: After{Retries: 5}, Other: Other{Knocks: 1000},
 	}
 }
 
@@ -51,9 +73,12 @@ func ClientSettings() []Setting { return newClient().settings() }
 func (c *Client) settings() []Setting {
 	all := []Setting{
 		setting("ip",
-			"open the port to this IPv4 `ADDRESS` (default: the one that host will see, as far as is known here)",
-			ipv4(&c.IP)),
-		setting("port", "the TCP `PORT` to open, 0..255; with digits 1..65535", c.setPort),
+			"open the port to this IPv4 `ADDRESS`; auto: the one this machine sends from; resolve: ask ip-service (default: auto)",
+			c.setIP),
+		setting("ip-service",
+			"the `URL` of a service of your choice that says what address it sees; it is asked with ip = resolve only (default: none)",
+			func(v string) error { c.service = v; return outside.CheckService(v) }),
+		setting("port", "the TCP `PORT` to open, 0..255, or several, 22,80; with digits 1..65535", c.setPorts),
 		setting("time",
 			"how many `MINUTES` to open it for, 1..254; 0: no limit; 255: close it (default: 15)",
 			integer(&c.Time, "minutes, or 0 for no limit, or 255 to close", 0, 255)),
@@ -73,20 +98,51 @@ func (c *Client) settings() []Setting {
 		setting("delay",
 			"wait this many `MILLISECONDS` after each knock (default: 20)",
 			duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
+		toggle("verify", "see whether the port is open then, and knock again if it is not; exit status 0: it is, 3: it is not, 4: it was before", &c.After.Verify),
+		setting("retries", "with verify, proxy or exec: knock again up to this many `TIMES` (default: 5)", integer(&c.After.Retries, "times", 0, 20)),
+		setting("exec", "knock, see that the port is open, and run this `COMMAND` by the shell", name(&c.After.Exec)),
+		flagToggle("proxy", "knock, and connect standard input and output to the port behind the host: ProxyCommand of ssh", &c.After.Proxy),
 		confSetting("~/.knockclient.conf, then /etc/knockclient.conf"),
 		toggle("test", "send nothing: print the knock's ports", &c.Test),
 		setting("log-to-file", "send nothing: append the log lines of a firewall to `FILE`", name(&c.LogToFile)),
-		flagOnly("make-pad", "make a one-time pad in `FILE`, and leave", name(&c.MakePad)),
+		flagOnly("save", "knock not: write the flags as the section `NAME` of the configuration file", func(v string) error {
+			c.Other.Save = v
+			return checkHostTitle(v)
+		}),
+		flagToggle("hosts", "print the names of the configuration file's sections, and leave", &c.Other.Hosts),
+		flagOnly("make-pad", "make a one-time pad in `FILE`, and leave", name(&c.Other.MakePad)),
 		flagOnly("knocks",
 			"how many `KNOCKS` the new pad serves for (default: 1000)",
-			integer(&c.Knocks, "knocks", 1, pad.MaxKnocks)),
+			integer(&c.Other.Knocks, "knocks", 1, pad.MaxKnocks)),
+		flagToggle("lab", "serve the Knock Lab, a page that shows how knocks are made, on a loopback address", &c.Other.Lab),
+		flagOnly("lab-port", "serve it on this `PORT` (default: any that is free)", integer(&c.Other.LabPort, "a port", 1, 65535)),
+		toggle("json", "say what became of the knock as one JSON object", &c.JSON),
 	}...)
 	return append(all, verbosity(&c.Debug, &c.Quiet)...)
 }
 
-func (c *Client) setPort(v string) (err error) {
-	c.port, err = number(v, "a port", 0, 65535)
-	return err
+// Words that the setting ip takes in place of an address.
+const (
+	ipAuto    = "auto"
+	ipResolve = "resolve"
+)
+
+func (c *Client) setIP(v string) error {
+	c.IP, c.resolve = netip.Addr{}, v == ipResolve
+	if v == ipAuto || v == ipResolve {
+		return nil
+	}
+	return ipv4(&c.IP)(v)
+}
+
+func (c *Client) setPorts(v string) error {
+	c.ports = nil
+	err := list(v, func(part string) error {
+		port, err := number(part, "a port", 0, 65535)
+		c.ports = append(c.ports, uint16(port))
+		return err
+	})
+	return tooMany(len(c.ports), err)
 }
 
 func (c *Client) setSequence(v string) (err error) {
@@ -94,26 +150,31 @@ func (c *Client) setSequence(v string) (err error) {
 	return err
 }
 
-// LoadClient reads the settings of knockclient. Args are the arguments that are not flags: the host, and perhaps the
-// ports of a sequence; env is os.Getenv. Errors are as LoadDaemon's.
+// LoadClient reads the settings of knockclient. Args are the arguments that are not flags: the host, or the name of a
+// section about one, and perhaps the ports of a sequence; env is os.Getenv. Errors are as LoadDaemon's.
 func LoadClient(flags []ui.Given, args []string, env func(string) string) (*Client, error) {
-	c := newClient()
-	paths := []string{"/etc/knockclient.conf"}
-	if home := env("HOME"); home != "" {
-		paths = append([]string{filepath.Join(home, ".knockclient.conf")}, paths...)
-	}
-	file, err := readFirst(withoutSections(c.settings()), flags, paths)
+	file, err := readFirst(hostSettings, flags, clientFiles(env))
 	if err != nil {
 		return nil, err
 	}
-	from, err := load(c.settings(), file, flags, env, func(path string) {
+	return loadClient(file, flags, args, env)
+}
+
+func loadClient(file file, flags []ui.Given, args []string, env func(string) string) (*Client, error) {
+	c := newClient()
+	host := findHost(file, flags, args)
+	from, err := load(c.withHost(), file.path, append(file.sections[:1:1], host...), flags, env, func(path string) {
 		c.padded.endLevel(&c.secret)
 		c.secret.endLevel(path)
 	})
 	if err != nil {
 		return nil, err
 	}
+	if len(host) > 0 && c.Host == "" {
+		c.Host = host[0].title
+	}
 	c.Warnings = keyWarnings(flags)
+	c.expandHome(env)
 	if err := c.takeArgs(args, from); err != nil {
 		return nil, err
 	}
@@ -131,13 +192,17 @@ func (c *Client) check(from origins) error {
 		return from.at("quiet", errors.New("debug and quiet exclude each other"))
 	case c.Test && c.LogToFile != "":
 		return ui.Usage(errors.New("test and log-to-file exclude each other"))
-	case c.MakePad != "":
-		return c.checkMakePad(from)
-	case from["knocks"] != "":
-		return from.at("knocks", errors.New("it goes with make-pad only"))
-	case c.Sequence != nil:
+	}
+	if other, err := c.checkOther(from); other || err != nil {
+		return err
+	}
+	if err := c.checkAfter(from); err != nil {
+		return err
+	}
+	if c.Sequence != nil {
 		return c.finishSequence(from)
-	case c.digits != 0:
+	}
+	if c.digits != 0 {
 		return from.at("digits", errors.New("it goes with a sequence only"))
 	}
 	return c.finishSealed(from)

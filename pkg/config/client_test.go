@@ -62,41 +62,41 @@ func TestKindsOfKnock(t *testing.T) {
 			c.Host, c.Sequence = "host", steps("3:udp")
 		}},
 		"digits": {flags("-sequence=1042,1044,1043", "-digits=1040", "-port=2222"), "host", "", func(c *Client) {
-			c.Host, c.Sequence = "host", steps("1042,1044,1043,1042,1042,1042,1042,1042,1044,1043")
+			c.Host, c.Ports, c.Sequence = "host", []uint16{2222}, steps("1042,1044,1043,1042,1042,1042,1042,1042,1044,1043")
 		}},
 		"digits, of a file's port": {flags(file, "-digits=65526"), "host 1", "", func(c *Client) {
 			filled(c)
-			c.Host, c.Sequence = "host", steps("1,65528,65528,1")
+			c.Host, c.Ports, c.Sequence = "host", []uint16{22}, steps("1,65528,65528,1")
 		}},
 		"a pad": {flags("-pad=p", "-port=22", "-port-min=1000"), "host", "", func(c *Client) {
-			c.Host, c.Pad, c.Port, c.Knock.PortMin = "host", "p", 22, 1000
+			c.Host, c.Pad, c.Ports, c.Knock.PortMin = "host", "p", []uint16{22}, 1000
 		}},
 		"a pad over a file's key": {flags(file, "-pad=p", "-allow-readable-key=true"), "host", "", func(c *Client) {
 			filled(c)
-			c.Host, c.Pad, c.Port, c.AllowReadable = "host", "p", 22, true
+			c.Host, c.Pad, c.Ports, c.AllowReadable = "host", "p", []uint16{22}, true
 		}},
 		"a pad over the environment": {flags("-pad=p", "-port=22"), "host", "s", func(c *Client) {
-			c.Host, c.Pad, c.Port = "host", "p", 22
+			c.Host, c.Pad, c.Ports = "host", "p", []uint16{22}
 		}},
 		"a key over a file's pad": {flags("-conf="+write(t, "pad = p\nport = 22", 0o600), "-key=s"), "host", "", func(c *Client) {
-			c.Host, c.Port, c.Knock.Passphrase, c.Warnings = "host", 22, []byte("s"), keyWarnings(flags("-key=s"))
+			c.Host, c.Ports, c.Knock.Passphrase, c.Warnings = "host", []uint16{22}, []byte("s"), keyWarnings(flags("-key=s"))
 		}},
 		"no cipher": {flags("-cipher=None", "-port=22"), "host", "s", func(c *Client) {
-			c.Host, c.Port, c.Knock.Cipher = "host", 22, knock.CipherNone
+			c.Host, c.Ports, c.Knock.Cipher = "host", []uint16{22}, knock.CipherNone
 			c.Warnings = []string{"cipher none hides nothing: whoever sees this knock can read it, and make others"}
 		}},
 		"Rijndael": {flags("-cipher=rijndael", "-port=22", "-iv=0123456789abcdef"), "host", "s", func(c *Client) {
-			c.Host, c.Port, c.Knock = "host", 22, knock.Options{
+			c.Host, c.Ports, c.Knock = "host", []uint16{22}, knock.Options{
 				Passphrase: []byte("s"), Cipher: knock.CipherRijndael, Header: knock.HeaderNone, IV: []byte("0123456789abcdef")}
 		}},
 		"a short IV": {flags("-header=randomiv", "-port=22", "-iv-length=3"), "host", "s", func(c *Client) {
-			c.Host, c.Port, c.Knock = "host", 22, knock.Options{
+			c.Host, c.Ports, c.Knock = "host", []uint16{22}, knock.Options{
 				Passphrase: []byte("s"), Header: knock.HeaderRandomIV, IVLength: 3}
 		}},
-		"a new pad": {flags("-make-pad=p", "-knocks=7"), "", "s", func(c *Client) { c.MakePad, c.Knocks = "p", 7 }},
+		"a new pad": {flags("-make-pad=p", "-knocks=7"), "", "s", func(c *Client) { c.Other.MakePad, c.Other.Knocks = "p", 7 }},
 		"a new pad beside a file": {flags("-make-pad=p", file), "", "", func(c *Client) {
 			filled(c)
-			c.MakePad, c.Knocks = "p", 1000
+			c.Other.MakePad, c.Other.Knocks = "p", 1000
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,13 +135,13 @@ func TestWrongKindsOfKnock(t *testing.T) {
 		"no sequence":            {flags("-sequence="), "host", "flag -sequence: a part of the sequence is empty: want ports with commas, like 7000,8000:udp,9000"},
 		"two sequences":          {flags("-sequence=1,2"), "host 3", "flag -sequence: the ports behind the host are a sequence too: one must go"},
 		"no host":                {flags("-sequence=1,2"), "", "no host to knock at"},
-		"a port":                 {flags("-port=22"), "host 1 2", "flag -port: it goes with a sequence only if there are digits"},
+		"a port":                 {flags("-port=22"), "host 1 2", "flag -port: it goes with a sequence only if there are digits, or verify, proxy or exec"},
 		"a key":                  {flags("-key=k"), "host 1 2", "flag -key: " + other},
 		"a key file":             {flags("-key-file=k"), "host 1 2", "flag -key-file: " + other},
 		"a pad and a sequence":   {flags("-pad=k"), "host 1 2", "flag -pad: " + other},
 		"a time":                 {flags("-time=5", "-digits=1040", "-port=22"), "host 1 2", "flag -time: " + other},
 		"an address":             {flags("-ip=192.0.2.1", "-sequence=1,2"), "host", "flag -ip: " + other},
-		"a port over a file's":   {flags(conf("sequence = 1,2"), "-port=22"), "host", "flag -port: it goes with a sequence only if there are digits"},
+		"a port over a file's":   {flags(conf("sequence = 1,2"), "-port=22"), "host", "flag -port: it goes with a sequence only if there are digits, or verify, proxy or exec"},
 		"digits alone":           {flags("-digits=1040", "-port=22", "-key=k"), "host", "flag -digits: it goes with a sequence only"},
 		"digits too high":        {flags("-digits=65527"), "host", "flag -digits: 65527 is out of range: want a port with 9 more above it, 1..65526"},
 		"digits of no port":      {flags("-digits=1040"), "host 1 2", "no port: say which to open with -port"},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestDaemonDefaults(t *testing.T) {
 	want := newDaemon()
 	want.Source.Log = "/l"
 	want.Keys = []Key{{Knock: knock.Options{Passphrase: []byte("k"), Header: knock.HeaderNone}}}
-	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}, Key{})); diff != "" {
+	if diff := cmp.Diff(want, d, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreUnexported(Daemon{}, Key{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -92,6 +93,7 @@ chain = INPUT
 iptables = iptables-legacy
 state-dir = /s
 pid-file = /p
+metrics = 127.0.0.1:9745
 output = json
 test = true
 debug = on
@@ -116,8 +118,8 @@ quiet = false
 		Never: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	want.OnStop, want.MaxBlocks = OnStopKeep, 11
 	want.Chain, want.Iptables, want.StateDir, want.PidFile, want.Output = "INPUT", "iptables-legacy", "/s", "/p", "json"
-	want.Test, want.Debug = true, true
-	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}, Key{}), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{})); diff != "" {
+	want.Metrics, want.Test, want.Debug = "127.0.0.1:9745", true, true
+	if diff := cmp.Diff(want, d, cmpopts.IgnoreUnexported(Daemon{}, Key{}), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	data, err := os.ReadFile(path)
@@ -161,14 +163,14 @@ func TestExampleFiles(t *testing.T) {
 			}
 			of := newDaemon().sectionSettings
 			if file == "knockclient.conf" {
-				of = withoutSections(settings)
+				of = hostSettings
 			}
 			if _, err := parseFile(path, strings.NewReader(string(data)), of); err != nil {
 				t.Errorf("as it is: %v", err)
 			}
 			var on strings.Builder
 			for line := range strings.Lines(string(data)) {
-				if name, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); ok && !strings.Contains(name, " ") {
+				if name, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), " = "); ok && !strings.Contains(name, " ") || strings.HasPrefix(line, "#[") {
 					line = strings.TrimPrefix(line, "#")
 				}
 				on.WriteString(line)
@@ -215,8 +217,8 @@ func TestPrecedence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, string(c.Knock.Passphrase)); diff != "" || c.Time != 7 || c.Port != 22 {
-				t.Errorf("time %d, port %d (-want +got)\n%s", c.Time, c.Port, diff)
+			if diff := cmp.Diff(test.want, string(c.Knock.Passphrase)); diff != "" || c.Time != 7 || !slices.Equal(c.Ports, []uint16{22}) {
+				t.Errorf("time %d, port %v (-want +got)\n%s", c.Time, c.Ports, diff)
 			}
 		})
 	}
@@ -232,7 +234,7 @@ func TestHomeFileFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(c.Knock.Passphrase) != "home" || c.Port != 1 || c.Host != "host" {
+	if string(c.Knock.Passphrase) != "home" || !slices.Equal(c.Ports, []uint16{1}) || c.Host != "host" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -313,7 +315,7 @@ func TestWrongUse(t *testing.T) {
 		"file: opened and forwarded": {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\nopen = 22\nforward = 22=10.0.0.5:22\n")), "FILE:5: [s] forward: port 22/tcp is opened too: it is either opened or forwarded", 2},
 		"file: opened and closed":    {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\nopen = 22\nclose = 22\n")), "FILE:5: [s] close: port 22/tcp is opened too", 2},
 		"file: a name in Latin-1":    {flags("-conf=" + conf("log = l\n[B\xfcro]\n")), "FILE:2: the name of a section has 1 to 64 bytes of printable UTF-8", 2},
-		"file: a directive outside":  {flags("-conf=" + conf("Seq_Timeout = 5\n")), "FILE:1: Seq_Timeout belongs in a section, below a line like [openSSH]", 2},
+		"file: a directive outside":  {flags("-conf=" + conf("Seq_Timeout = 5\n")), "FILE:1: Seq_Timeout belongs in a section, below a line like [name]", 2},
 		"file: one list":             {flags("-conf=" + conf("log = l\n[a]\none_time_sequences = s\n[b]\none_time_sequences = s\n")), "[b] has the one_time_sequences of [a]: give each section its own file", 2},
 		"file: commands for all":     {flags("-conf=" + write(t, "log = l\n[s]\nsequence = 1,2\ncommand = c\n", 0o646)), `others may write "FILE" (mode 0646), and it says which commands are run`, 1},
 		"an alias of an interface":   {flags("-interface=eth0:1"), `flag -interface: "eth0:1" is no name of an interface: want one like eth0`, 2},

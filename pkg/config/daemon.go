@@ -1,3 +1,5 @@
+//go:build linux
+
 package config
 
 import (
@@ -5,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/portknock/knock/pkg/control"
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/packet"
@@ -34,6 +37,9 @@ type Daemon struct {
 	LogFile      string // and there, if not empty
 	Test         bool
 	Check        bool // look at the machine and leave
+	Ask          Ask
+	Keygen       Keygen
+	Metrics      string // where they are served; empty: nowhere
 	Debug        bool
 	Quiet        bool
 
@@ -42,6 +48,23 @@ type Daemon struct {
 	choice choice
 	top    Key // what the settings outside of any section say
 	knockd knockd
+}
+
+// Ask says what a daemon that runs is asked for, one thing at most.
+type Ask struct {
+	Status bool
+	Why    netip.Addr     // what was seen from there; the zero Addr: no
+	Close  control.Target // the zero Target: no
+}
+
+// Any tells whether there is a question at all.
+func (a Ask) Any() bool { return a.Status || a.Why.IsValid() || a.Close.Address.IsValid() }
+
+// Keygen says what key is to be made.
+type Keygen struct {
+	Path string // of its file; empty: none
+	Name string // whose it is; empty: the one at the top of the configuration
+	QR   bool   // show it for a telephone
 }
 
 // Values of Daemon.Output.
@@ -159,8 +182,18 @@ func (d *Daemon) settings() []Setting {
 		setting("output",
 			"the `FORMAT` of the daemon's own log: text or json (default: text)",
 			oneOf(&d.Output, OutputText, OutputJSON)),
+		setting("metrics",
+			"serve metrics for Prometheus at this loopback `ADDRESS`, 127.0.0.1:9745, or on a socket, /run/knockdaemon.metrics (default: nowhere)",
+			func(v string) error { d.Metrics = v; return control.CheckMetrics(v) }),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
 		flagToggle("check", "check the configuration, then the firewall and the log of this machine, and leave", &d.Check),
+		flagToggle("status", "say what is open, for whom, until when, and what was seen, of the daemon that runs, and leave", &d.Ask.Status),
+		flagOnly("close", "have the daemon that runs close what is open to `ADDRESS` or ADDRESS:PORT, and leave",
+			func(v string) (err error) { d.Ask.Close, err = control.ParseTarget(v); return err }),
+		flagOnly("why", "say what the daemon that runs saw from `ADDRESS`, and why that opened nothing, and leave", address(&d.Ask.Why)),
+		flagOnly("keygen", "make a key in the new `FILE`, say what to write where, and leave", name(&d.Keygen.Path)),
+		flagOnly("for", "make it the key of this person, `NAME`", func(v string) error { d.Keygen.Name = v; return checkTitle(v) }),
+		flagToggle("qr", "show it as a QR code, for a telephone", &d.Keygen.QR),
 		flagOnly("replay",
 			"read the log in `FILE` (-: standard input) to its end, say what each knock would have done, and leave",
 			name(&d.Replay)),

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/portknock/knock/pkg/ui"
@@ -33,14 +34,14 @@ type section struct {
 // settingsOf gives the settings that a section may hold, by its title; the empty one is for what stands before the first.
 type settingsOf func(title string) ([]Setting, error)
 
-// withoutSections is for files that have none.
-func withoutSections(settings []Setting) settingsOf {
-	return func(title string) ([]Setting, error) {
-		if title != "" {
-			return nil, errors.New("a section: this file has none, only lines of name = value")
-		}
-		return settings, nil
+// maxTitle is the longest title of a section, in bytes.
+const maxTitle = 64
+
+func checkTitle(title string) error {
+	if !utf8.ValidString(title) || strings.ContainsFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }) || len(title) > maxTitle {
+		return fmt.Errorf("the name of a section has 1 to %d bytes of printable UTF-8", maxTitle)
 	}
+	return nil
 }
 
 // readFirst reads the file that -conf names among flags, or else the first of paths that exists.
@@ -182,7 +183,7 @@ func (p *parser) find(name string, given bool) (Setting, error) {
 	case len(p.sections) > 1:
 		return Setting{}, fmt.Errorf("%s belongs above the first section", name)
 	default:
-		return Setting{}, fmt.Errorf("%s belongs in a section, below a line like [openSSH]", name)
+		return Setting{}, fmt.Errorf("%s belongs in a section, below a line like [name]", name)
 	}
 	return s, checkName(name, key, p.settings)
 }
@@ -191,9 +192,9 @@ func (p *parser) find(name string, given bool) (Setting, error) {
 func (p *parser) others() []Setting {
 	title := ""
 	if len(p.sections) == 1 {
-		title = "a section"
+		title = "section" // any will do
 	}
-	settings, _ := p.of(title) // none, where there are no sections
+	settings, _ := p.of(title)
 	return settings
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/portknock/knock/pkg/ui"
 )
@@ -123,7 +124,7 @@ func (s *secret) checkMode(f *os.File, why string) error {
 	if err != nil {
 		return fmt.Errorf("failed to look at %q: %w", f.Name(), err)
 	}
-	if info.Mode().Perm()&0o077 == 0 || s.allowReadable {
+	if info.Mode().Perm()&0o077 == 0 || s.allowReadable || runtime.GOOS == "windows" { // which has no such modes
 		return nil
 	}
 	return ui.Hint(fmt.Errorf("others may use %q (mode %04o), and %s", f.Name(), info.Mode().Perm(), why),

@@ -3,12 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/sequence"
-	"github.com/portknock/knock/pkg/ui"
 )
 
 // padded collects where the one-time pad comes from, if there is one in place of a key. A level that names a pad
@@ -37,32 +34,6 @@ func (p *padded) endLevel(s *secret) {
 	p.new = ""
 }
 
-// takeArgs takes the host, and the ports of a sequence behind it.
-func (c *Client) takeArgs(args []string, from origins) (err error) {
-	if len(args) > 0 {
-		c.Host, args = args[0], args[1:]
-	}
-	if len(args) == 0 {
-		return nil
-	}
-	for _, arg := range args {
-		if !likePort(arg) {
-			return ui.Usage(fmt.Errorf("one host at a time: %q is one too many", arg))
-		}
-	}
-	if from.isFlag("sequence") {
-		return from.at("sequence", errors.New("the ports behind the host are a sequence too: one must go"))
-	}
-	c.Sequence, err = sequence.Parse(strings.Join(args, ","))
-	return ui.Usage(err)
-}
-
-// likePort tells a port from a second host: it begins with a number, which is all or ends at a colon.
-func likePort(arg string) bool {
-	number, _, _ := strings.Cut(arg, ":")
-	return number != "" && strings.Trim(number, "0123456789") == ""
-}
-
 // isFlag tells whether a setting that was given was given last by its flag.
 func (o origins) isFlag(name string) bool { return o[name] == flagWhere(name) }
 
@@ -71,22 +42,6 @@ func (o origins) refuse(why string, names ...string) error {
 	for _, name := range names {
 		if o.isFlag(name) {
 			return o.at(name, errors.New(why))
-		}
-	}
-	return nil
-}
-
-// checkMakePad refuses all that is about knocks.
-func (c *Client) checkMakePad(from origins) error {
-	if c.Host != "" {
-		return ui.Usage(fmt.Errorf("no host has a place beside make-pad, which sends nothing: %q is one too many", c.Host))
-	}
-	for _, s := range c.settings() {
-		if slices.Contains([]string{"make-pad", "knocks", "conf", "debug", "quiet"}, s.Name) {
-			continue
-		}
-		if err := from.refuse("it does not go with make-pad", s.Name); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -101,28 +56,41 @@ func (c *Client) finishSequence(from origins) error {
 	if c.Host == "" && !c.Test {
 		return errNoHost
 	}
-	if c.digits == 0 {
-		return from.refuse("it goes with a sequence only if there are digits", "port")
-	}
-	if c.port < 0 {
+	switch {
+	case c.digits == 0 && !c.After.any():
+		return from.refuse("it goes with a sequence only if there are digits, or verify, proxy or exec", "port")
+	case len(c.ports) == 0:
 		return errNoPort
 	}
-	steps, err := sequence.Dynamic(c.Sequence, c.digits, uint16(c.port))
+	c.Ports = c.ports
+	if c.digits == 0 {
+		return nil
+	}
+	if len(c.ports) > 1 {
+		return from.at("port", errors.New("a sequence with digits asks for one port"))
+	}
+	steps, err := sequence.Dynamic(c.Sequence, c.digits, c.ports[0])
 	c.Sequence = steps
 	return from.at("port", err)
 }
 
 // finishSealed checks what an encrypted knock says, and with what it is sealed.
 func (c *Client) finishSealed(from origins) error {
-	switch {
-	case c.port < 0:
+	if len(c.ports) == 0 {
 		return errNoPort
-	case c.port > 255:
-		return from.at("port", fmt.Errorf("%d does not fit: the classic knock carries ports 0..255", c.port))
-	case c.Host == "" && !(c.Test && c.IP.IsValid()):
+	}
+	for _, port := range c.ports {
+		if port > 255 {
+			return from.at("port", fmt.Errorf("%d does not fit: the classic knock carries ports 0..255", port))
+		}
+	}
+	if c.Host == "" && !(c.Test && c.IP.IsValid()) {
 		return errNoHost
 	}
-	c.Port = uint8(c.port)
+	c.Ports = c.ports
+	if err := c.takeService(from); err != nil {
+		return err
+	}
 	switch {
 	case c.padded.twice:
 		return from.at("pad", errors.New("pad and key exclude each other: give one of them"))

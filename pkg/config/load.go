@@ -1,3 +1,5 @@
+//go:build linux
+
 package config
 
 import (
@@ -6,8 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+	"syscall"
 
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/ui"
@@ -18,8 +19,8 @@ func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
 	if title == "" {
 		return d.settings(), nil
 	}
-	if !utf8.ValidString(title) || strings.ContainsFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }) || len(title) > maxTitle {
-		return nil, fmt.Errorf("the name of a section has 1 to %d bytes of printable UTF-8", maxTitle)
+	if err := checkTitle(title); err != nil {
+		return nil, err
 	}
 	switch name, isKey := nameOf(title); {
 	case isKey && name == "":
@@ -32,23 +33,27 @@ func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
 	return new(Event).settings(), nil
 }
 
-// maxTitle is the longest title of a section, in bytes.
-const maxTitle = 64
-
 // LoadDaemon reads the settings of knockdaemon. Env is os.Getenv. An error of wrong use is marked as ui.Usage does,
 // and names the place; what could not be read is a plain error.
 func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
 	d := newDaemon()
-	file, err := readFirst(d.sectionSettings, flags, []string{"/etc/knockdaemon.conf"})
+	paths := []string{"/etc/knockdaemon.conf"}
+	if makesKey(flags) {
+		paths = nil // which may not be there yet, or wait for the key
+	}
+	file, err := readFirst(d.sectionSettings, flags, paths)
 	if err != nil {
 		return nil, err
 	}
-	from, err := load(d.settings(), file, flags, env, func(path string) {
+	from, err := load(d.settings(), file.path, file.sections[:1], flags, env, func(path string) {
 		d.top.endLevel(path)
 		d.choice.endLevel()
 	})
 	if err != nil {
 		return nil, err
+	}
+	if alone, err := d.checkAlone(from); alone || err != nil {
+		return d, err
 	}
 	d.Warnings = keyWarnings(flags)
 	for _, err := range []error{d.takeTop(from), d.takeSections(file)} {
@@ -116,6 +121,12 @@ func (d *Daemon) checkCommands(path string) error {
 		return ui.Hint(fmt.Errorf("others may write %q (mode %04o), and it says which commands are run", path, mode), "chmod go-w %s", path)
 	}
 	return nil
+}
+
+// foreign tells whether a file belongs to neither root nor who runs this.
+func foreign(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
 }
 
 func (d *Daemon) takeSection(path string, s section) error {

@@ -90,14 +90,16 @@ func find(settings []Setting, name string) (Setting, bool) {
 	return Setting{}, false
 }
 
-// load applies what stands in the configuration file before its first section, the environment and the flags. After
-// each of the three it calls endLevel, with the path of the file if it was that.
-func load(settings []Setting, file file, flags []ui.Given, env func(string) string, endLevel func(path string)) (origins, error) {
+// load applies parts of the configuration file at path, the environment and the flags. After each of them it calls
+// endLevel, with the path of the file if it was a part of that.
+func load(settings []Setting, path string, parts []section, flags []ui.Given, env func(string) string, endLevel func(path string)) (origins, error) {
 	o := origins{}
-	if err := o.apply(settings, file.sections[0].values); err != nil {
-		return nil, err
+	for _, part := range parts {
+		if err := o.apply(settings, part.values); err != nil {
+			return nil, err
+		}
+		endLevel(path)
 	}
-	endLevel(file.path)
 	if key := env(keyVariable); key != "" {
 		if err := o.apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
 			return nil, err

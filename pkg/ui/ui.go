@@ -15,6 +15,8 @@ const (
 	StatusOK     = 0
 	StatusFailed = 1 // what was asked for could not be done
 	StatusUsage  = 2 // what was asked for makes no sense: a wrong flag, value or configuration file
+	StatusShut   = 3 // the knock was sent, and the port is not as it should be
+	StatusBefore = 4 // the port was open before the knock
 )
 
 type usageError struct{ error }
@@ -28,6 +30,16 @@ func Usage(err error) error {
 	}
 	return usageError{err}
 }
+
+type statusError struct {
+	error
+	status int
+}
+
+func (e statusError) Unwrap() error { return e.error }
+
+// Status gives err an exit status of its own. Without an err there is nothing to say: all has been said.
+func Status(err error, status int) error { return statusError{err, status} }
 
 type hintedError struct {
 	error
@@ -53,6 +65,11 @@ func Fail(w io.Writer, program string, err error) int {
 	status, separator := StatusFailed, fmt.Sprintf("\n%s: hint: ", program)
 	if errors.As(err, new(usageError)) {
 		status, separator = StatusUsage, "; "
+	}
+	if s := (statusError{}); errors.As(err, &s) {
+		if status = s.status; s.error == nil {
+			return status
+		}
 	}
 	message := oneLine(err.Error())
 	if h := (hintedError{}); errors.As(err, &h) {

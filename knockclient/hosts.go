@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/ui"
+)
+
+// printHosts prints the names of the hosts that the configuration file has a section for.
+func printHosts(flags []ui.Given) error {
+	names, err := config.HostNames(flags, os.Getenv)
+	for _, name := range names {
+		fmt.Println(name)
+	}
+	return err
+}
+
+// save writes the flags as a section of the configuration file.
+func save(flags []ui.Given, hosts []string) error {
+	name, path, err := config.SaveHost(flags, hosts, os.Getenv)
+	if err == nil {
+		fmt.Printf("saved as [%s] in %s: knock with %s %[1]s\n", name, path, program)
+	}
+	return err
+}

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package config
-
-import "os"
-
-// foreign cannot be told here.
-func foreign(os.FileInfo) bool { return false }
