@@ -36,11 +36,11 @@ func (d *Daemon) act(k decision) {
 	var err error
 	switch k.payload.Time {
 	case knock.Close:
-		err = d.leases.Close(r)
+		err = d.leases.Close(r, k.by())
 	case knock.Forever:
-		err = d.leases.Open(r, 0)
+		err = d.leases.Open(r, 0, k.by())
 	default:
-		err = d.leases.Open(r, time.Duration(k.payload.Time)*time.Minute)
+		err = d.leases.Open(r, time.Duration(k.payload.Time)*time.Minute, k.by())
 	}
 	d.reportRefused(err, "knock not carried out", k.src)
 }
@@ -53,12 +53,12 @@ var errNoRoom = fmt.Errorf("%d of %d places for open ports and bans are taken: t
 // actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
 func (d *Daemon) actOnEvent(k decision) {
 	for _, p := range k.event.Close {
-		d.reportRefused(d.leases.Close(p.Rule(k.src)), "knock not carried out", k.src)
+		d.reportRefused(d.leases.Close(p.Rule(k.src), k.by()), "knock not carried out", k.src)
 	}
 	for _, r := range k.event.opens(k.src, k.port) {
 		err := errNoRoom
 		if d.leases.Has(r) || d.leases.Held() < maxOfSequences {
-			err = d.leases.Open(r, k.event.Time)
+			err = d.leases.Open(r, k.event.Time, k.by())
 		}
 		d.reportRefused(err, "knock not carried out", k.src)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
+	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/packet"
 )
 
@@ -164,7 +165,7 @@ func TestRoomForKeys(t *testing.T) {
 	}
 	for n := range maxOfSequences {
 		rule := config.PortProto{Port: 80, Proto: packet.TCP}.Rule(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}))
-		if err := d.leases.Open(rule, 0); err != nil {
+		if err := d.leases.Open(rule, 0, lease.By{}); err != nil {
 			t.Fatal(err)
 		}
 	}

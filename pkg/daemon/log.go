@@ -86,6 +86,9 @@ func (d *Daemon) reportRule(e lease.Event) {
 	if e.Rule.Action == firewall.Forward {
 		log = log.WithField("to", e.Rule.To.String())
 	}
+	if e.By.Who != "" {
+		log = log.WithField("by", e.By.Who)
+	}
 	if e.Err != nil {
 		log = log.WithError(e.Err)
 	}

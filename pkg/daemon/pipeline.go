@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
+	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sequence"
 	"github.com/portknock/knock/pkg/tracker"
@@ -60,6 +62,12 @@ func (d decision) who() (kind, name string) {
 		return "section", d.event.Name
 	}
 	return "key", d.key.Name
+}
+
+// by says who asks, for the leases to remember.
+func (d decision) by() lease.By {
+	kind, name := d.who()
+	return lease.By{Who: strings.TrimSpace(kind + " " + name), From: d.src}
 }
 
 // forward tells where the port that a sealed knock names leads to, if not here.

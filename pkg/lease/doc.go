@@ -82,6 +82,7 @@ type Event struct {
 	Kind  string        // one of the kinds above
 	Rule  firewall.Rule // the rule that changed; a Drop is a ban
 	Until time.Time     // of Opened and Refreshed: the end by the wall clock; zero for no limit
+	By    By            // who had it opened or, of Closed, closed
 	Err   error         // of Refused, OpenFailed, CloseFailed and Left: why
 }
 
@@ -110,9 +111,16 @@ type Options struct {
 	Clock func() journal.Instant
 }
 
+// By says who asked for a change. The zero By: nobody has said.
+type By struct {
+	Who  string     // in an operator's words: "key alice"
+	From netip.Addr // the address that knocked
+}
+
 // Lease is what is to be in the firewall, or still has to go.
 type Lease struct {
 	Rule    firewall.Rule
+	By      By
 	Until   time.Time // by the wall clock; zero: no limit
 	Closing bool      // it has ended, but the rule could not be taken out yet
 }

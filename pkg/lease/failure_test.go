@@ -212,9 +212,9 @@ func TestNobodyWaits(t *testing.T) {
 		h.Manager.backend = hanging{h.fake}
 		began := time.Now()
 		for range 100 {
-			h.must(h.Open(one, time.Hour))
-			h.must(h.Open(two, time.Hour))
-			h.must(h.Close(two))
+			h.must(h.Open(one, time.Hour, By{}))
+			h.must(h.Open(two, time.Hour, By{}))
+			h.must(h.Close(two, By{}))
 		}
 		if took := time.Since(began); took != 0 {
 			t.Errorf("asking took %v", took)
@@ -230,7 +230,7 @@ func TestNobodyWaits(t *testing.T) {
 		if took := time.Since(began); took > stopLimit+hang {
 			t.Errorf("the end took %v, want at most %v", took, stopLimit+hang)
 		}
-		if err := h.Open(one, 0); !errors.Is(err, ErrStopped) {
+		if err := h.Open(one, 0, By{}); !errors.Is(err, ErrStopped) {
 			t.Errorf("open after the end: got error %v, want ErrStopped", err)
 		}
 		h.done <- nil
@@ -337,7 +337,7 @@ func TestUnwritableJournal(t *testing.T) {
 		h.must(os.MkdirAll(filepath.Join(path, "in the way"), 0o700))
 		h.open(ip1, 900) // refused: it keeps its end
 		h.close(ip2)
-		h.must(h.Open(firewall.Rule{Src: ip2, Port: 80}, 0))
+		h.must(h.Open(firewall.Rule{Src: ip2, Port: 80}, 0, By{}))
 		h.at(29)
 		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
 		h.leases("192.0.2.1 22/tcp 600s")

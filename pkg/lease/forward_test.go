@@ -19,9 +19,9 @@ import (
 func TestProtocolsAndForwards(t *testing.T) {
 	inHouse(t, func(h *house) {
 		tcp := firewall.Rule{Src: ip1, Port: 53}
-		h.must(h.Open(dns, time.Minute))
-		h.must(h.Open(tcp, 0))
-		h.must(h.Open(inner, time.Minute))
+		h.must(h.Open(dns, time.Minute, By{}))
+		h.must(h.Open(tcp, 0, By{}))
+		h.must(h.Open(inner, time.Minute, By{}))
 		synctest.Wait()
 		h.rules("chain\nforward chain\nforward 192.0.2.2 2222/tcp to 10.0.0.5:22 until 60\n" +
 			"accept 192.0.2.1 53/udp until 60\naccept 192.0.2.1 53/tcp\n")
@@ -33,7 +33,7 @@ func TestProtocolsAndForwards(t *testing.T) {
 		h.rules("chain\nforward chain\nforward 192.0.2.2 2222/tcp to 10.0.0.5:22 until 60\n" +
 			"accept 192.0.2.1 53/udp until 60\naccept 192.0.2.1 53/tcp\n")
 		h.at(2)
-		h.must(h.Close(tcp))
+		h.must(h.Close(tcp, By{}))
 		h.at(60)
 		h.rules("chain\nforward chain\n")
 		h.leases()
@@ -88,7 +88,7 @@ func TestJournalIsRead(t *testing.T) {
 			var got []firewall.Rule
 			for _, s := range r.Leases {
 				rule, silent := s.rule()
-				again := savedOf(rule, silent)
+				again := savedOf(rule, silent, By{s.By, s.From})
 				again.Until, again.End, again.Left = s.Until, s.End, s.Left
 				if again != s {
 					t.Errorf("written again: got %+v, want %+v", again, s)

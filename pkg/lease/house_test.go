@@ -162,16 +162,19 @@ func (h *house) at(seconds float64) {
 // port22 is the rule that lets ip in at port 22.
 func port22(ip netip.Addr) firewall.Rule { return firewall.Rule{Src: ip, Port: 22} }
 
+// alice is who knocks in these tests.
+var alice = By{Who: "key alice", From: netip.MustParseAddr("198.51.100.9")}
+
 // open opens port 22 to ip for so many seconds; 0: no limit.
 func (h *house) open(ip netip.Addr, seconds int) {
 	h.t.Helper()
-	h.must(h.Open(port22(ip), time.Duration(seconds)*time.Second))
+	h.must(h.Open(port22(ip), time.Duration(seconds)*time.Second, alice))
 	synctest.Wait()
 }
 
 func (h *house) close(ip netip.Addr) {
 	h.t.Helper()
-	h.must(h.Close(port22(ip)))
+	h.must(h.Close(port22(ip), By{}))
 	synctest.Wait()
 }
 

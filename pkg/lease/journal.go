@@ -10,7 +10,7 @@ import (
 )
 
 // maxJournal bounds what is read, in bytes: MaxLeases of the longest.
-const maxJournal = MaxLeases * 256
+const maxJournal = MaxLeases * 512
 
 // fileOf is the journal at path.
 func fileOf(path string) journal.File[record] {
@@ -24,7 +24,7 @@ type record struct {
 	Leases []saved   `json:"leases"`
 }
 
-// saved is a lease in the journal. Of one without a limit the last three are
+// saved is a lease in the journal. Of one without a limit the three times are
 // zero; the others end at the earliest that any of them says.
 type saved struct {
 	IP     netip.Addr     `json:"ip"`
@@ -35,6 +35,8 @@ type saved struct {
 	Until  time.Time      `json:"until,omitzero"`   // by the wall clock
 	End    time.Duration  `json:"end_ns,omitempty"` // since boot
 	Left   time.Duration  `json:"left_ns,omitempty"`
+	By     string         `json:"by,omitempty"` // who had it opened, as [By] has it
+	From   netip.Addr     `json:"from,omitzero"`
 }
 
 // Actions in a journal, and its one protocol.
@@ -77,8 +79,8 @@ func (s saved) check() error {
 }
 
 // savedOf gives a rule without an end as it stands in a journal.
-func savedOf(r firewall.Rule, silent bool) saved {
-	s := saved{IP: r.Src, Port: r.Port, Action: actionAccept, To: r.To}
+func savedOf(r firewall.Rule, silent bool, by By) saved {
+	s := saved{IP: r.Src, Port: r.Port, Action: actionAccept, To: r.To, By: by.Who, From: by.From}
 	switch {
 	case silent:
 		s.Action = actionIgnore

@@ -132,14 +132,14 @@ func TestRefusals(t *testing.T) {
 	inHouse(t, func(h *house) {
 		v6 := netip.MustParseAddr("2001:db8::1")
 		for what, err := range map[string]error{
-			"open of IPv6":          h.Open(port22(v6), 0),
-			"close of IPv6":         h.Close(port22(v6)),
-			"open for no time":      h.Open(one, -1),
-			"open of no address":    h.Open(port22(netip.Addr{}), 0),
-			"open of a ban":         h.Open(banOf(ip1), time.Hour),
-			"close of a ban":        h.Close(banOf(ip1)),
-			"forward nowhere":       h.Open(firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward}, 0),
-			"forward of port 0":     h.Close(firewall.Rule{Src: ip1, Action: firewall.Forward, To: inner.To}),
+			"open of IPv6":          h.Open(port22(v6), 0, By{}),
+			"close of IPv6":         h.Close(port22(v6), By{}),
+			"open for no time":      h.Open(one, -1, By{}),
+			"open of no address":    h.Open(port22(netip.Addr{}), 0, By{}),
+			"open of a ban":         h.Open(banOf(ip1), time.Hour, By{}),
+			"close of a ban":        h.Close(banOf(ip1), By{}),
+			"forward nowhere":       h.Open(firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward}, 0, By{}),
+			"forward of port 0":     h.Close(firewall.Rule{Src: ip1, Action: firewall.Forward, To: inner.To}, By{}),
 			"ban of a mapped IPv4":  h.Ban(netip.AddrFrom16(ip1.As16()), time.Hour, true),
 			"a ban before it began": h.Ban(ip1, -time.Hour, true),
 		} {
@@ -170,17 +170,17 @@ func TestBounds(t *testing.T) {
 		t.Errorf("one of them anew is none more: %v", err)
 	}
 	for i := range MaxLeases - MaxBans {
-		if err := m.Open(port22(address(i)), 0); err != nil {
+		if err := m.Open(port22(address(i)), 0, By{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Open(two, 0); !errors.Is(err, ErrFull) {
+	if err := m.Open(two, 0, By{}); !errors.Is(err, ErrFull) {
 		t.Errorf("one lease more: got error %v, want ErrFull", err)
 	}
-	if err := m.Close(two); err != nil || m.Has(two) {
+	if err := m.Close(two, By{}); err != nil || m.Has(two) {
 		t.Errorf("one more to close: got error %v, held %v; want that it takes no room", err, m.Has(two))
 	}
-	if err := m.Close(port22(address(1))); err != nil {
+	if err := m.Close(port22(address(1)), By{}); err != nil {
 		t.Errorf("what is held can always be closed: %v", err)
 	}
 }
@@ -284,18 +284,18 @@ func TestOneUseOfAPort(t *testing.T) {
 			return firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward, To: netip.MustParseAddrPort(to)}
 		}
 		udp := firewall.Rule{Src: ip1, Port: 22, Proto: firewall.UDP}
-		h.must(h.Open(udp, 0))
-		h.must(h.Open(forward("10.0.0.5:22"), 0))
+		h.must(h.Open(udp, 0, By{}))
+		h.must(h.Open(forward("10.0.0.5:22"), 0, By{}))
 		h.at(1)
 		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.5:22\naccept 192.0.2.1 22/udp\n")
-		h.must(h.Open(forward("10.0.0.6:22"), time.Minute))
+		h.must(h.Open(forward("10.0.0.6:22"), time.Minute, By{}))
 		h.at(2)
 		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.6:22 until 61\naccept 192.0.2.1 22/udp\n")
-		h.must(h.Close(r)) // whatever it leads to
+		h.must(h.Close(r, By{})) // whatever it leads to
 		h.at(3)
 		h.rules("chain\nforward chain\naccept 192.0.2.1 22/udp\n")
-		h.must(h.Open(forward("10.0.0.6:22"), 0))
-		h.must(h.Open(r, 0)) // before the other has begun
+		h.must(h.Open(forward("10.0.0.6:22"), 0, By{}))
+		h.must(h.Open(r, 0, By{})) // before the other has begun
 		h.at(4)
 		h.rules("chain\nforward chain\naccept 192.0.2.1 22/tcp\naccept 192.0.2.1 22/udp\n")
 		h.leases("192.0.2.1 22/tcp", "192.0.2.1 22/udp")
@@ -319,10 +319,10 @@ func TestRefusedOpenKeepsTheForward(t *testing.T) {
 		}
 	}, func(h *house) {
 		forward := firewall.Rule{Src: ip1, Port: 22, Action: firewall.Forward, To: netip.MustParseAddrPort("10.0.0.5:22")}
-		h.must(h.Open(forward, 0))
+		h.must(h.Open(forward, 0, By{}))
 		h.at(1)
 		broken = true
-		h.must(h.Open(port22(ip1), 0))
+		h.must(h.Open(port22(ip1), 0, By{}))
 		h.at(2)
 		h.rules("chain\nforward chain\nforward 192.0.2.1 22/tcp to 10.0.0.5:22\n")
 		h.leases("192.0.2.1 22/tcp to 10.0.0.5:22")

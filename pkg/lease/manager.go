@@ -43,6 +43,7 @@ type request struct {
 	open   bool
 	end    time.Duration // since boot; 0: no limit
 	silent bool          // a ban that the firewall is not told of
+	by     By
 	room   firewall.Rule // what is opened in its place, if it closes for that
 }
 
@@ -99,21 +100,21 @@ func New(b firewall.Backend, o Options) *Manager {
 // the same address, forwarding it elsewhere, say, is closed. It never waits: Report
 // tells how it went. The error wraps ErrStopped or ErrFull, or says what is wrong
 // with r.
-func (m *Manager) Open(r firewall.Rule, d time.Duration) error {
+func (m *Manager) Open(r firewall.Rule, d time.Duration, by By) error {
 	if r.Action == firewall.Drop {
 		return fmt.Errorf("rule %q opens nothing", r)
 	}
-	return m.ask(r, request{open: true}, d)
+	return m.ask(r, request{open: true, by: by}, d)
 }
 
 // Close asks for what was opened to be closed, as Open does, whatever is done with
 // the port: it need not be known where it is forwarded to. Without a lease the
 // firewall is asked all the same.
-func (m *Manager) Close(r firewall.Rule) error {
+func (m *Manager) Close(r firewall.Rule, by By) error {
 	if r.Action == firewall.Drop {
 		return fmt.Errorf("rule %q opens nothing", r)
 	}
-	return m.ask(r, request{}, 0)
+	return m.ask(r, request{by: by}, 0)
 }
 
 // Ban asks for src to be shut out for d, more than 0: with drop by the firewall,
@@ -186,7 +187,7 @@ func (m *Manager) ask(r firewall.Rule, q request, d time.Duration) error {
 		return fmt.Errorf("%w: %d are bans", ErrFull, MaxBans)
 	}
 	if r.Action != firewall.Drop {
-		m.closeOthers(r, q.open)
+		m.closeOthers(r, q.open, q.by)
 	}
 	// What is not held is in no firewall that was compared with what is: to ask for it to be closed is a courtesy, and
 	// must not take the room of what opens.
@@ -208,8 +209,8 @@ func (m *Manager) has(r firewall.Rule) bool {
 
 // closeOthers asks for what else is done with the port of r to end: for good, or if r can be opened in its place. m.mu is
 // held.
-func (m *Manager) closeOthers(r firewall.Rule, opens bool) {
-	q := request{}
+func (m *Manager) closeOthers(r firewall.Rule, opens bool, by By) {
+	q := request{by: by}
 	if opens {
 		q.room = r
 	}
@@ -273,7 +274,7 @@ func (m *Manager) Leases() []Lease {
 		if e.todo == nil && !e.open {
 			continue
 		}
-		l := Lease{Rule: r, Closing: !e.open}
+		l := Lease{Rule: r, By: e.by, Closing: !e.open}
 		if e.end != 0 {
 			l.Until = now.WallAt(e.end)
 		}
@@ -289,6 +290,9 @@ func (m *Manager) report(kind string, r firewall.Rule, e *entry, err error) {
 		return
 	}
 	event := Event{Kind: kind, Rule: r, Err: err}
+	if e != nil {
+		event.By = e.by
+	}
 	if (kind == Opened || kind == Refreshed) && e.end != 0 {
 		event.Until = m.base.WallAt(e.end)
 	}

@@ -76,8 +76,8 @@ func TestAskedAtTheEnd(t *testing.T) {
 		h := newHouse(t)
 		h.start()
 		h.open(ip1, 0)
-		h.must(h.Close(one)) // not taken up yet
-		h.must(h.Open(two, 0))
+		h.must(h.Close(one, By{})) // not taken up yet
+		h.must(h.Open(two, 0, By{}))
 		h.cancel()
 		h.must(<-h.done)
 		h.rules("")
@@ -331,5 +331,27 @@ func TestWrites(t *testing.T) {
 		if last < 540 {
 			t.Errorf("nothing was written after %v s", last)
 		}
+	})
+}
+
+// Who had a port opened is known after a crash, and who has closed it is told.
+func TestBy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.start()
+		h.open(ip1, 600)
+		h.kill()
+		h.start()
+		if got := h.Leases(); len(got) != 1 || got[0].By != alice {
+			t.Errorf("after a crash: %+v, want one of %+v", got, alice)
+		}
+		bob := By{Who: "section bob", From: ip2}
+		h.must(h.Open(one, time.Minute, bob))
+		synctest.Wait()
+		if got := h.Leases(); len(got) != 1 || got[0].By != bob {
+			t.Errorf("opened again: %+v, want one of %+v", got, bob)
+		}
+		h.kill()
 	})
 }

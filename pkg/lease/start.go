@@ -80,7 +80,7 @@ func (m *Manager) restore() error {
 
 // restoreOne takes up a lease of r, unless it has ended.
 func (m *Manager) restoreOne(s saved, r record) bool {
-	e := &entry{request: request{open: true}}
+	e := &entry{request: request{open: true, by: By{s.By, s.From}}}
 	rule, silent := s.rule()
 	e.silent = silent || rule.Action == firewall.Drop && m.options.NoDrops
 	e.dropped = rule.Action == firewall.Drop && !e.silent

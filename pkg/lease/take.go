@@ -193,7 +193,7 @@ func (m *Manager) record(now journal.Instant, ready map[firewall.Rule]request) r
 		if !q.open || q.end != 0 && q.end <= now.Boot {
 			return
 		}
-		s := savedOf(rule, q.silent)
+		s := savedOf(rule, q.silent, q.by)
 		if q.end != 0 {
 			s.Until, s.End, s.Left = until, q.end, q.end-now.Boot
 			if until.IsZero() {
