@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -155,17 +154,23 @@ func (w *twin) want(src netip.Addr, now time.Time) (tries []Try) {
 	return tries
 }
 
+func sameTry(a, b Try) bool {
+	at := a.At.Equal(b.At)
+	a.At = b.At
+	return at && a == b
+}
+
 // Whatever came, Recent gives what the model remembers, changes no byte of the ring, and no verdict that follows.
 func TestRecentChangesNothing(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{1, 4, 64, 1024} {
+	for _, size := range []int{1, 4, 32, 128} {
 		t.Run(fmt.Sprintf("%d packets", size), func(t *testing.T) {
 			t.Parallel()
 			o := Options{Lengths: []int{3, 8}, Low: 745, High: 1000, Timeout: time.Minute, MaxPackets: 2 * size}
 			match := func(_ netip.Addr, ports []uint16) bool { return (ports[0]+ports[len(ports)-1])%16 == 0 }
 			w, now, told := newTwin(o, match), start, 0
 			random := rand.New(rand.NewPCG(3, uint64(size)))
-			for range 10_000 {
+			for range 5000 {
 				now = now.Add(time.Duration(random.IntN(5)-1) * time.Second)
 				if random.Uint32N(500) == 0 {
 					now = now.Add(time.Duration(random.Uint32N(70)) * time.Minute)
@@ -175,10 +180,10 @@ func TestRecentChangesNothing(t *testing.T) {
 				ring, stats := *w.asked.ring, w.asked.Stats()
 				ring.tries, ring.heads = slices.Clone(ring.tries), slices.Clone(ring.heads)
 				got := w.asked.Recent(src, later)
-				if diff := cmp.Diff(w.want(src, later), got); diff != "" {
-					t.Fatalf("tries of %s (-want +got)\n%s", src, diff)
+				if want := w.want(src, later); !slices.EqualFunc(want, got, sameTry) {
+					t.Fatalf("tries of %s (-want +got)\n%s", src, cmp.Diff(want, got))
 				}
-				if !reflect.DeepEqual(&ring, w.asked.ring) || stats != w.asked.Stats() {
+				if r := w.asked.ring; r.last != ring.last || !slices.Equal(r.tries, ring.tries) || !slices.Equal(r.heads, ring.heads) || stats != w.asked.Stats() {
 					t.Fatal("the state has changed")
 				}
 				told += len(got)
