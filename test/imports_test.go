@@ -52,6 +52,7 @@ var imports = map[string][]string{
 	"pkg/source":   {"github.com/nxadm/tail/watch"},
 	"pkg/spent":    {"golang.org/x/sys/unix"},
 	"pkg/tracker":  {"pkg/packet"},
+	"pkg/trail":    nil,
 	"pkg/ui":       {"github.com/urfave/cli/v2", "github.com/xrash/smetrics"},
 	"test":         nil,
 

@@ -39,6 +39,33 @@ func TestCustomDoesNotAllocateForNoise(t *testing.T) {
 	}
 }
 
+// Nor does a line that is suspect, once its prefix is known: a firewall has a few.
+func TestSuspectDoesNotAllocate(t *testing.T) {
+	prefixes := []string{"DROP", "[UFW BLOCK]", "\xff", "REJECT"}
+	var lines [][]byte
+	for _, prefix := range prefixes {
+		lines = append(lines, []byte("Nov 20 20:08:33 gate kernel: [ 12.000001] "+prefix+" "+netfilterLine))
+	}
+	for _, line := range []string{
+		"Nov 20 20:08:33 gate kernel: usb 1-1: new device", "Nov 20 20:08:33 gate sshd[9]: Invalid user kernel: DENY " + netfilterLine,
+		"Nov 20 20:08:33 gate kernel: DENY IN=eth0 OUT= SRC=1.2.3.4 DST=", "Nov 20 20:08:33 gate kernel: DENY SRC=1.2.3.4 ",
+	} {
+		lines = append(lines, []byte(line))
+	}
+	d := mustDecoder(t, Options{Prefix: "DENY "})
+	suspects := 0
+	got := testing.AllocsPerRun(100, func() {
+		for _, line := range lines {
+			if _, ok := d.Suspect(line, testNow); ok {
+				suspects++
+			}
+		}
+	})
+	if got > 0 || suspects != 101*6 {
+		t.Errorf("%v allocations for %d suspects, want none for %d", got, suspects, 101*6)
+	}
+}
+
 func TestDecodeIPDoesNotAllocate(t *testing.T) {
 	for name, text := range map[string]string{"IPv4": synIPv4, "IPv6": synIPv6, "cut": "45 00"} {
 		b := unhex(t, text)

@@ -55,6 +55,8 @@ type Decoder struct {
 	boot   time.Time
 	stamps stampCache
 	host   lastAddr
+
+	prefixes prefixCache
 }
 
 // NewDecoder gives a Decoder, or an error for an unknown head or a regular expression that does not compile or
