@@ -36,6 +36,7 @@ var imports = map[string][]string{
 	"pkg/firewall": nil,
 	"pkg/guess":    nil,
 	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
+	"pkg/keygen":   {"pkg/ui", "rsc.io/qr"},
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"pkg/firewall", "pkg/journal"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
