@@ -42,6 +42,7 @@ var imports = map[string][]string{
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	"pkg/onetime":  {"pkg/sequence"},
+	"pkg/outside":  nil,
 	"pkg/packet":   nil,
 	"pkg/pad":      {"golang.org/x/sys/unix"},
 	"pkg/sequence": {"pkg/packet"},
@@ -61,7 +62,7 @@ var imports = map[string][]string{
 var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
-	"net/http":  nil,
+	"net/http":  {"pkg/outside"}, // asks for an address
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,
