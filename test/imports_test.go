@@ -60,9 +60,9 @@ var imports = map[string][]string{
 
 // rooms are the packages of the standard library that have no place here, or one.
 var rooms = map[string][]string{
-	"C":         nil, // the commands are static
-	"log":       nil, // logrus, in the daemon
-	"net/http":  {"pkg/outside"}, // asks for an address
+	"C":         nil,                                                                 // the commands are static
+	"log":       nil,                                                                 // logrus, in the daemon
+	"net/http":  {"pkg/outside"},                                                     // asks for an address
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,
