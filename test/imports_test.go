@@ -39,6 +39,7 @@ var imports = map[string][]string{
 	"pkg/firewall": nil,
 	"pkg/guess":    nil,
 	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
+	"pkg/keygen":   {"pkg/ui", "rsc.io/qr"},
 	"pkg/knock":    {"pkg/cryptcbc"},
 	"pkg/lease":    {"pkg/firewall", "pkg/journal"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
@@ -63,9 +64,9 @@ var imports = map[string][]string{
 
 // rooms are the packages of the standard library that have no place here, or one.
 var rooms = map[string][]string{
-	"C":         nil, // the commands are static
-	"log":       nil, // logrus, in the daemon
-	"net/http":  nil,
+	"C":         nil,                                                                 // the commands are static
+	"log":       nil,                                                                 // logrus, in the daemon
+	"net/http":  {"pkg/outside"},                                                     // asks for an address
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,

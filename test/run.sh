@@ -17,6 +17,7 @@ packages=(
 	knockd                                    # what the latency is compared with
 	nmap                                      # scans the knock ports
 	ulogd2                                    # a logger of packets
+	zbar-tools                                # reads the QR code of a key
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
 	shellcheck
