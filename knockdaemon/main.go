@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/portknock/knock/pkg/check"
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/daemon"
 	"github.com/portknock/knock/pkg/ui"
@@ -38,11 +37,8 @@ func serve(flags []ui.Given, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.Check {
-		return check.Run(context.Background(), c, os.Stdout)
-	}
-	if c.Replay != "" {
-		return daemon.Replay(c, os.Stdin, os.Stdout)
+	if done, err := once(c); done {
+		return err
 	}
 	log, flush := daemon.NewLog(c, os.Stderr)
 	defer flush()

@@ -18,7 +18,7 @@ const module = "github.com/portknock/knock/"
 // room is. Tests may import what they like.
 var imports = map[string][]string{
 	"knockclient": {"pkg/client", "pkg/config", "pkg/ui"},
-	"knockdaemon": {"pkg/check", "pkg/config", "pkg/daemon", "pkg/ui"},
+	"knockdaemon": {"pkg/check", "pkg/config", "pkg/daemon", "pkg/keygen", "pkg/ui"},
 	"pkg/check": {
 		"golang.org/x/sys/unix", "pkg/command", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence",
 		"pkg/sniff", "pkg/source", "pkg/ui",
@@ -28,13 +28,13 @@ var imports = map[string][]string{
 	"pkg/config": {
 		"pkg/command", "pkg/control", "pkg/firewall", "pkg/knock", "pkg/outside", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui",
 	},
-	"pkg/control":  nil,
+	"pkg/control":  {"golang.org/x/net/netutil", "golang.org/x/sys/unix", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
-		"pkg/command", "pkg/config", "pkg/firewall", "pkg/guess", "pkg/knock", "pkg/lease", "pkg/nflog", "pkg/notify",
+		"pkg/command", "pkg/config", "pkg/control", "pkg/firewall", "pkg/guess", "pkg/knock", "pkg/lease", "pkg/nflog", "pkg/notify",
 		"pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/sniff", "pkg/source", "pkg/spent", "pkg/tracker",
-		"pkg/ui",
+		"pkg/trail", "pkg/ui",
 	},
 	"pkg/firewall": nil,
 	"pkg/guess":    nil,
@@ -64,9 +64,9 @@ var imports = map[string][]string{
 
 // rooms are the packages of the standard library that have no place here, or one.
 var rooms = map[string][]string{
-	"C":         nil,                                                                 // the commands are static
-	"log":       nil,                                                                 // logrus, in the daemon
-	"net/http":  {"pkg/outside"},                                                     // asks for an address
+	"C":         nil, // the commands are static
+	"log":       nil, // logrus, in the daemon
+	"net/http":  {"pkg/control", "pkg/outside"},
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,

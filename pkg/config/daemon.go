@@ -184,7 +184,7 @@ func (d *Daemon) settings() []Setting {
 			oneOf(&d.Output, OutputText, OutputJSON)),
 		setting("metrics",
 			"serve metrics for Prometheus at this loopback `ADDRESS`, 127.0.0.1:9745, or on a socket, /run/knockdaemon.metrics (default: nowhere)",
-			func(v string) error { d.Metrics = v; return control.CheckMetrics(v) }),
+			func(v string) error { d.Metrics = v; return control.ParseMetrics(v) }),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
 		flagToggle("check", "check the configuration, then the firewall and the log of this machine, and leave", &d.Check),
 		flagToggle("status", "say what is open, for whom, until when, and what was seen, of the daemon that runs, and leave", &d.Ask.Status),

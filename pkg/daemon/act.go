@@ -12,6 +12,7 @@ import (
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/trail"
 )
 
 // act has done what a knock asked for. It waits for nothing: how it went is reported by those who do it.
@@ -20,10 +21,14 @@ func (d *Daemon) act(k decision) {
 	if kind, name := k.who(); name != "" {
 		log = log.WithField(kind, name)
 	}
+	now := d.setup.pipeline.now
+	k.tally().count(k.refusal == "", now)
 	if k.refusal != "" {
+		d.trail.Note(k.src, trail.Refused, k.String()+": "+k.refusal, now)
 		log.WithField("reason", k.refusal).Warn("knock refused")
 		return
 	}
+	d.trail.Note(k.src, trail.Accepted, k.String(), now)
 	log.Info("knock accepted")
 	if k.event != nil {
 		d.actOnEvent(k)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/notify"
 	"github.com/portknock/knock/pkg/sniff"
+	"github.com/portknock/knock/pkg/trail"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -34,6 +36,9 @@ type Daemon struct {
 	works    *notify.Part // and with the work on the firewall
 	runs     *notify.Part // and with that on commands
 
+	started time.Time
+	trail   *trail.Trail // guarded by mu
+	feed    feed
 	bare    bool        // there is no firewall to work with, and none is needed
 	watched atomic.Bool // some source was
 	hangups <-chan os.Signal
@@ -62,7 +67,7 @@ func New(c *config.Daemon, log *logrus.Logger) (*Daemon, error) {
 }
 
 func newDaemon(log *logrus.Logger) *Daemon {
-	d := &Daemon{log: log, rewatch: func() {}, spared: make(map[string]*spared)}
+	d := &Daemon{log: log, rewatch: func() {}, spared: make(map[string]*spared), trail: trail.New(trailSources), started: time.Now()}
 	d.alive = notify.New(func(msg string) { log.Warn(msg) })
 	d.reads, d.works = d.alive.Part("the reading of the log"), d.alive.Part("the work on the firewall")
 	d.runs = d.alive.Part("the work on commands")
@@ -136,11 +141,13 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	d.works.Beat()
 	d.runs.Beat()
 	go d.alive.Run(ctx)
+	answered := d.serveOperator(ctx, c)
 	var reloads sync.WaitGroup
 	reloads.Go(func() { d.serveReloads(ctx) })
 	defer func() {
 		end()
 		reloads.Wait()
+		answered()
 		d.alive.Stopping()
 		err = errors.Join(err, <-ended, <-ended)
 		d.logCounts(logrus.InfoLevel, "stopped")

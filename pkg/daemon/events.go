@@ -21,13 +21,15 @@ type event struct {
 	config.Event
 	once *onetime.File // its sequences, each of which counts once; nil: there is only one
 	list func(path string) (*onetime.File, error)
+
+	tally *tally
 }
 
 // setEvents makes what looks for the sequences of events.
 func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 	var sections []sequence.Section
 	for _, one := range c.Events {
-		e := &event{Event: one}
+		e := &event{Event: one, tally: new(tally)}
 		if one.OneTime != "" {
 			if e.list = onetime.Open; c.Test || c.Replay != "" {
 				e.list = onetime.OpenReader

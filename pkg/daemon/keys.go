@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
@@ -16,6 +17,7 @@ type key struct {
 	config.Key
 	length int
 	reader reader
+	tally  *tally
 }
 
 // A reader reads knocks, and remembers those that it has read.
@@ -24,18 +26,20 @@ type reader interface {
 	open(ports []uint16) (knock.Payload, bool)
 	// refusal records the knock that open has just read, and says why it must not be heeded, or nothing.
 	refusal(ports []uint16) string
+	// try tells why open would take ports for noise, or nothing. It changes nothing.
+	try(ports []uint16) error
 }
 
 // newKey makes a key with what reads its knocks. One of a pad has no reader yet: that wants a place on the disk.
 func newKey(c config.Key) (*key, error) {
 	if c.Pad != "" {
-		return &key{Key: c, length: pad.Length}, nil
+		return &key{Key: c, length: pad.Length, tally: new(tally)}, nil
 	}
 	codec, err := knock.New(c.Knock)
 	if err != nil {
 		return nil, err
 	}
-	return &key{Key: c, length: codec.Len(), reader: &sealed{codec, newSeenBlocks(c.Knock.Header)}}, nil
+	return &key{Key: c, length: codec.Len(), reader: &sealed{codec, newSeenBlocks(c.Knock.Header)}, tally: new(tally)}, nil
 }
 
 // newKeys makes all keys, and gives the lengths of their knocks.
@@ -52,6 +56,9 @@ func newKeys(all []config.Key) (keys []*key, lengths []int, err error) {
 	}
 	return keys, lengths, nil
 }
+
+// title is how an operator reads of k: "key alice".
+func (k *key) title() string { return strings.TrimSpace("key " + k.Name) }
 
 // A sealed reader is that of a key with a cipher.
 type sealed struct {

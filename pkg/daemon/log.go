@@ -87,7 +87,7 @@ func (d *Daemon) reportRule(e lease.Event) {
 		log = log.WithField("to", e.Rule.To.String())
 	}
 	if e.By.Who != "" {
-		log = log.WithField("by", e.By.Who)
+		log = log.WithField("who", e.By.Who)
 	}
 	if e.Err != nil {
 		log = log.WithError(e.Err)
@@ -151,6 +151,7 @@ func (d *Daemon) reportRefused(err error, msg string, src netip.Addr) {
 // reportStart logs that from now on knocks are seen, and tells the service manager.
 func (d *Daemon) reportStart(source string) {
 	d.watched.Store(true)
+	d.feed.started(source)
 	d.log.WithFields(logrus.Fields{"source": source, "version": ui.Version()}).Info("watching")
 	d.alive.Ready("watching " + source)
 }
@@ -158,6 +159,7 @@ func (d *Daemon) reportStart(source string) {
 // reportSource gives the logging of what became of a source. Only what comes with an error needs a look.
 func (d *Daemon) reportSource(name string) func(msg string, err error) {
 	return func(msg string, err error) {
+		d.feed.note(name, msg, err)
 		log := d.log.WithField("source", name)
 		if err != nil {
 			log.WithError(err).Warn(msg)

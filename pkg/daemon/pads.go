@@ -71,10 +71,7 @@ func (p *padded) warn() {
 }
 
 func (p *padded) open(ports []uint16) (knock.Payload, bool) {
-	var message [pad.Length]byte
-	for i, port := range ports {
-		message[i] = byte(port - p.first)
-	}
+	message := p.message(ports)
 	plain, place, err := p.receiver.Open(message[:])
 	if err != nil {
 		return knock.Payload{}, false
@@ -85,6 +82,14 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 		_ = p.receiver.Use(place)
 	}
 	return payload, err == nil
+}
+
+// message gives the bytes that ports stand for.
+func (p *padded) message(ports []uint16) (message [pad.Length]byte) {
+	for i, port := range ports {
+		message[i] = byte(port - p.first)
+	}
+	return message
 }
 
 func (p *padded) refusal([]uint16) string {

@@ -64,10 +64,23 @@ func (d decision) who() (kind, name string) {
 	return "key", d.key.Name
 }
 
+// title names it for an operator: "key alice", "section openSSH", "key" for the one at the top.
+func (d decision) title() string {
+	kind, name := d.who()
+	return strings.TrimSpace(kind + " " + name)
+}
+
 // by says who asks, for the leases to remember.
 func (d decision) by() lease.By {
-	kind, name := d.who()
-	return lease.By{Who: strings.TrimSpace(kind + " " + name), From: d.src}
+	return lease.By{Who: d.title(), From: d.src}
+}
+
+// tally is where it counts.
+func (d decision) tally() *tally {
+	if d.event != nil {
+		return d.event.tally
+	}
+	return d.key.tally
 }
 
 // forward tells where the port that a sealed knock names leads to, if not here.
@@ -107,6 +120,7 @@ func (m *matcher) match(src netip.Addr, ports []uint16) bool { return m.pipeline
 // succeed lets p go on with what old remembers of packets, unless p needs another kind of memory.
 func (p *pipeline) succeed(old *pipeline) {
 	p.succeedSequences(old)
+	p.succeedTallies(old)
 	if p.options.Same(old.options) {
 		p.tracker, p.asked = old.tracker, old.asked
 		p.asked.pipeline = p
@@ -123,13 +137,16 @@ func newDecoder(c *config.Daemon, boot time.Time) (*packet.Decoder, error) {
 	return packet.NewDecoder(lines)
 }
 
-// observe looks at one packet, and tells whether it was a guess at a sealed knock.
-func (p *pipeline) observe(pkt packet.Packet, now time.Time) (failed bool) {
+// observe looks at one packet, and tells what it was for sealed knocks.
+func (p *pipeline) observe(pkt packet.Packet, now time.Time) tracker.Verdict {
 	p.now = now
 	if p.sequences != nil {
 		p.observeSequences(pkt)
 	}
-	return len(p.keys) > 0 && !p.isForeign(pkt) && p.tracker.Observe(pkt, now) == tracker.Failed
+	if len(p.keys) == 0 || p.isForeign(pkt) {
+		return tracker.Ignored
+	}
+	return p.tracker.Observe(pkt, now)
 }
 
 // sequenceStats counts what became of packets of sequences.

@@ -101,6 +101,7 @@ func keepFixed(old, c *config.Daemon) (names []string) {
 	fixed(&names, "LogFile", old.LogFile, &c.LogFile)
 	fixed(&names, "UseSyslog", old.Syslog, &c.Syslog)
 	fixed(&names, "max-blocks", old.MaxBlocks, &c.MaxBlocks)
+	fixed(&names, "metrics", old.Metrics, &c.Metrics)
 	fixed(&names, "on-stop", old.OnStop, &c.OnStop)
 	fixed(&names, "pad-look-ahead", old.LookAhead, &c.LookAhead)
 	fixed(&names, "pid-file", old.PidFile, &c.PidFile)

@@ -10,6 +10,8 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/guess"
 	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/tracker"
+	"github.com/portknock/knock/pkg/trail"
 )
 
 // A setup is what a configuration makes of the daemon. A reload puts another one in its place.
@@ -20,6 +22,7 @@ type setup struct {
 	guesses  *guess.Counter
 	old      oldLines
 	booted   time.Time // when the decoder was told last when that was
+	trail    *trail.Trail
 
 	log     *logrus.Logger
 	ignored func(src netip.Addr) bool // is it banned?
@@ -33,7 +36,7 @@ type seen struct {
 }
 
 func (d *Daemon) newSetup(c *config.Daemon) (*setup, error) {
-	s := &setup{config: c, log: d.log, ignored: d.leases.Ignored, guessed: d.guessed}
+	s := &setup{config: c, log: d.log, trail: d.trail, ignored: d.leases.Ignored, guessed: d.guessed}
 	s.old.limit = c.LineAge
 	if c.Source.Interface != "" || c.Source.NFLOG { // they show what the firewall drops
 		s.ignored = d.leases.Banned
@@ -79,11 +82,13 @@ func (s *setup) takeLine(line []byte, now time.Time, seen *seen) {
 	}
 	pkt, err := s.decoder.Decode(line, now)
 	if err != nil {
+		s.suspect(line, now)
 		return
 	}
 	// The kernel's own log is read from its end, and by a clock that is nobody else's.
 	if !s.config.Source.Kmsg && s.old.is(pkt.At, now) {
 		seen.packets++
+		s.trail.Note(pkt.Src, trail.Old, "stamped "+pkt.At.Format(time.RFC3339), now)
 		if s.old.tellNow(now) {
 			s.log.WithFields(logrus.Fields{"lines": s.old.count, "stamp": pkt.At.Format(time.RFC3339)}).
 				Warnf("ignored lines stamped more than %s from now: a log read again, or a clock or time zone that is wrong", s.old.limit)
@@ -98,10 +103,16 @@ func (s *setup) take(pkt packet.Packet, now time.Time, seen *seen) {
 	seen.packets++
 	if s.ignored(pkt.Src) {
 		seen.ignored++
+		s.trail.Note(pkt.Src, trail.Ignored, "", now)
 		return
 	}
-	if s.pipeline.observe(pkt, now) && s.guesses.Failed(pkt.Src, now) {
-		s.guessed(pkt.Src)
+	switch s.pipeline.observe(pkt, now) {
+	case tracker.Duplicate:
+		s.trail.Note(pkt.Src, trail.Copy, "", now)
+	case tracker.Failed:
+		if s.guesses.Failed(pkt.Src, now) {
+			s.guessed(pkt.Src)
+		}
 	}
 }
 

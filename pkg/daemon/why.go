@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/portknock/knock/pkg/control"
+	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/trail"
+)
+
+// trailSources is how many source addresses what happened to them is remembered of.
+const trailSources = 4096
+
+// suspect notes a line that was refused though it is about a packet.
+func (s *setup) suspect(line []byte, now time.Time) {
+	found, ok := s.decoder.Suspect(line, now)
+	if !ok {
+		return
+	}
+	kind, text := trail.Damaged, "a line of the firewall's is cut or damaged"
+	switch found.Reason {
+	case packet.OtherPrefix:
+		kind, text = trail.Prefix, found.Prefix
+	case packet.Foreign:
+		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger (log-head, log-regexp)"
+	}
+	s.trail.Note(found.Packet.Src, kind, text, now)
+}
+
+// why tells what was seen from an address, and why that opened nothing.
+func (d *Daemon) why(src netip.Addr) control.Why {
+	now := time.Now()
+	open := leasesOf(d.leasesOf(src))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := inquiry{setup: d.setup, src: src, now: now}
+	w.addWindows()
+	w.addProgress()
+	w.addNotes()
+	return control.Why{Address: src, Verdict: w.verdict(open), Findings: w.findings, Open: open}
+}
+
+// leasesOf gives what is open to an address, or banned for it.
+func (d *Daemon) leasesOf(src netip.Addr) (list []lease.Lease) {
+	for _, l := range d.leases.Leases() {
+		if l.Rule.Src == src {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// An inquiry collects what is known of one address.
+type inquiry struct {
+	setup    *setup
+	src      netip.Addr
+	now      time.Time
+	findings []control.Finding
+	// For the verdict: the newest things that speak for themselves, and what the SYNs lack.
+	last  trail.Entry // the newest Refused or Accepted
+	other string      // of a line that was not taken
+	lacks string
+}
+
+func (w *inquiry) add(kind, text string, count int, last time.Time) {
+	w.findings = append(w.findings, control.Finding{Kind: kind, Text: text, Count: uint64(count), Last: &last})
+}
+
+// addWindows looks at the SYNs to knock ports, and what each key makes of the last ones.
+func (w *inquiry) addWindows() {
+	p := w.setup.pipeline
+	if len(p.keys) == 0 {
+		return
+	}
+	tries := p.tracker.Recent(w.src, w.now)
+	if len(tries) == 0 {
+		return
+	}
+	last := tries[len(tries)-1]
+	w.add("syns", fmt.Sprintf("SYNs to knock ports, the last to %d", last.DstPort), len(tries), last.At)
+	if last.EndsKnock {
+		return
+	}
+	for i := len(tries) - 1; i >= 0; i-- {
+		if tries[i].EndsKnock {
+			tries = tries[i+1:]
+			break
+		}
+	}
+	shortest := 0
+	for _, k := range p.keys {
+		if shortest == 0 || k.length < shortest {
+			shortest = k.length
+		}
+		if len(tries) < k.length {
+			continue
+		}
+		ports := make([]uint16, k.length)
+		for i, t := range tries[len(tries)-k.length:] {
+			ports[i] = t.DstPort
+		}
+		if err := k.reader.try(ports); err != nil {
+			w.add("window", fmt.Sprintf("%s: the last %d SYNs: %v", k.title(), k.length, err), 0, last.At)
+			w.lacks = "its SYNs are no knock of any key: another passphrase, IV, header or port-min at the two ends, or some were lost or came in another order"
+		}
+	}
+	if len(tries) < shortest {
+		w.lacks = fmt.Sprintf("only %d SYNs of the %d of a knock were seen: the others were lost, or not logged, or it stood still for more than %s",
+			len(tries), shortest, w.setup.config.QueueTimeout)
+	}
+}
+
+func (w *inquiry) addProgress() {}
+
+// addNotes looks at what happened to the address alone.
+func (w *inquiry) addNotes() {
+	for _, e := range w.setup.trail.Of(w.src, w.now) {
+		kind, text := "", e.Text
+		switch e.Kind {
+		case trail.Refused:
+			kind = "refused"
+		case trail.Accepted:
+			kind = "accepted"
+		case trail.Copy:
+			kind, text = "copies", "packets that had been seen before: sent again, or logged twice"
+		case trail.Old:
+			kind = "stamp"
+			w.other = "its lines are " + e.Text + ": the log's clock or time zone is not this machine's, or the log was read again"
+		case trail.Prefix:
+			kind, text = "prefix", fmt.Sprintf("lines with the prefix %q, want %q (log-prefix)", e.Text, w.setup.config.Lines.Prefix)
+			w.other = cmp.Or(w.other, "the firewall's lines about it have another prefix than log-prefix says")
+		case trail.Foreign, trail.Damaged:
+			kind = "line"
+			w.other = cmp.Or(w.other, e.Text)
+		case trail.Ignored:
+			kind, text = "ignored", "packets ignored while it was banned"
+		}
+		if (e.Kind == trail.Refused || e.Kind == trail.Accepted) && e.Last.After(w.last.Last) {
+			w.last = e
+		}
+		w.add(kind, text, int(e.Count), e.Last)
+	}
+}
+
+// verdict says in one sentence why nothing is open, or what is.
+func (w *inquiry) verdict(open []control.Lease) string {
+	for _, l := range open {
+		if l.Action == control.Ban {
+			return "it is banned, because it guessed knocks: name it in never-ban and reload to lift that"
+		}
+	}
+	switch {
+	case len(open) > 0:
+		return "something is open to it"
+	case !w.last.Last.IsZero() && w.last.Kind == trail.Refused:
+		return "its knock was refused: " + w.last.Text
+	case !w.last.Last.IsZero():
+		return "its knock was heeded, and nothing is open any more: " + w.last.Text
+	case w.lacks != "":
+		return w.lacks
+	case w.other != "":
+		return w.other
+	case len(w.findings) > 0:
+		return "nothing that it sent was a knock"
+	}
+	return "nothing was seen from it: its packets do not arrive, the firewall does not log them, or the knock comes from another address"
+}
+
+// try tells why ports are not a knock. It remembers nothing.
+func (s *sealed) try(ports []uint16) error {
+	_, err := s.codec.Open(ports)
+	return err
+}
+
+func (p *padded) try(ports []uint16) error {
+	message := p.message(ports)
+	_, _, err := p.receiver.Open(message[:])
+	return err
+}
