@@ -62,7 +62,7 @@ var imports = map[string][]string{
 var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
-	"net/http":  {"pkg/outside"}, // asks for an address
+	"net/http":  {"pkg/outside"},
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,
