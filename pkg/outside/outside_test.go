@@ -129,7 +129,7 @@ func TestNoHTTP(t *testing.T) {
 		"SSH":               "SSH-2.0-OpenSSH_9.2p1\r\n",
 		"escapes":           "HTTP/1.1 \x1b[2J\x1b]0;x\x07\r\n\r\n",
 		"a line for ever":   "HTTP/1.1 200 " + strings.Repeat("\x1b[2J", 1<<18),
-		"headers for ever":  "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 1<<16),
+		"headers for ever":  "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 1<<16) + "\r\n203.0.113.5",
 		"a broken header":   "HTTP/1.1 200 OK\r\n\x1b[2J\r\n\r\n",
 		"cut in the answer": "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n203.0.113.5",
 		"a broken address":  "HTTP/1.1 302 Found\r\nLocation: http://\x1b[2J" + strings.Repeat("x", 4000) + "\r\n\r\n",
