@@ -26,6 +26,7 @@ var imports = map[string][]string{
 	"pkg/client":   {"golang.org/x/sys/unix", "pkg/config", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
 	"pkg/command":  {"golang.org/x/sys/unix", "pkg/journal"},
 	"pkg/config":   {"pkg/command", "pkg/firewall", "pkg/knock", "pkg/packet", "pkg/pad", "pkg/sequence", "pkg/ui"},
+	"pkg/control":  {"golang.org/x/net/netutil", "golang.org/x/sys/unix", "pkg/ui"},
 	"pkg/cryptcbc": {"golang.org/x/crypto/blowfish"},
 	"pkg/daemon": {
 		"github.com/sirupsen/logrus", "golang.org/x/sys/unix",
@@ -58,9 +59,9 @@ var imports = map[string][]string{
 
 // rooms are the packages of the standard library that have no place here, or one.
 var rooms = map[string][]string{
-	"C":         nil, // the commands are static
-	"log":       nil, // logrus, in the daemon
-	"net/http":  nil,
+	"C":         nil,                                                                 // the commands are static
+	"log":       nil,                                                                 // logrus, in the daemon
+	"net/http":  {"pkg/control"},                                                     // over a socket, and for metrics
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,

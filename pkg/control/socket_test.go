@@ -60,7 +60,7 @@ func TestListen(t *testing.T) {
 	} {
 		for kind, parts := range map[string][]string{
 			"short": {"control"},
-			"long": {strings.Repeat("a", 90), strings.Repeat("b", 90), "control"},
+			"long":  {strings.Repeat("a", 90), strings.Repeat("b", 90), "control"},
 		} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				t.Parallel()
