@@ -55,6 +55,19 @@ install_missing() {
 	step "apt-get install ${missing[*]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
+# find_promtool gets promtool alone: the package it is in would also start a server, open to the network.
+find_promtool() {
+	local dir
+	! command -v promtool >/dev/null || return 0
+	dir=$(mktemp -d)
+	chmod 755 "$dir" # apt downloads as a user of its own
+	step 'apt-get update' apt-get update -q
+	(cd "$dir" && step 'apt-get download prometheus' apt-get download -q prometheus)
+	dpkg-deb --fsys-tarfile "$dir"/prometheus_*.deb | tar --extract --directory "$dir" ./usr/bin/promtool
+	install -m 755 "$dir/usr/bin/promtool" /usr/local/bin/
+	rm -r "$dir"
+}
+
 # find_go makes sure that go is the one go.mod asks for. Sudo's PATH lacks the place where go.dev's archive goes.
 find_go() {
 	local want have
@@ -110,6 +123,7 @@ fuzz() {
 [ "$(id -u)" = 0 ] || die 'the tests change firewalls, in network namespaces: please run this as root (sudo ./test/run.sh)'
 find_go
 install_missing
+find_promtool
 # In a clone that belongs to somebody else, git tells root nothing, and go would stop.
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
 
