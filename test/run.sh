@@ -19,6 +19,7 @@ packages=(
 	ulogd2                                    # a logger of packets
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
+	bash-completion fish zsh                  # the shells that complete the commands' flags
 	shellcheck
 )
 
