@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
+	"regexp"
 	"sync"
 	"syscall"
 	"testing"
@@ -76,12 +76,16 @@ func (m *terminal) read() {
 	}
 }
 
-// typed types text and waits until, after that, the terminal shows want. It gives all that was shown since.
+// typed types text and waits until what the terminal shows after that matches want. It gives all that was shown since.
+// No text waits for what may have been shown already.
 func (m *terminal) typed(t *testing.T, text, want string) string {
 	t.Helper()
-	m.mu.Lock()
-	m.shown = nil
-	m.mu.Unlock()
+	matcher := regexp.MustCompile("(?s)" + want)
+	if text != "" {
+		m.mu.Lock()
+		m.shown = nil
+		m.mu.Unlock()
+	}
 	if _, err := m.WriteString(text); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +93,7 @@ func (m *terminal) typed(t *testing.T, text, want string) string {
 		m.mu.Lock()
 		shown := bytes.Clone(m.shown)
 		m.mu.Unlock()
-		if strings.Contains(string(shown), want) {
+		if matcher.Match(shown) {
 			return string(shown)
 		}
 	}

@@ -69,6 +69,11 @@ func (f completedFlag) Word() string {
 // Description gives Usage as a person reads it.
 func (f completedFlag) Description() string { return strings.ReplaceAll(f.Usage, "`", "") }
 
+// ZshDescription gives Description for _describe, which takes backslashes away.
+func (f completedFlag) ZshDescription() string {
+	return strings.ReplaceAll(f.Description(), `\`, `\\`)
+}
+
 // FishValues gives the values as a list that fish parses when it completes.
 func (f completedFlag) FishValues() string {
 	var quoted []string

@@ -28,10 +28,11 @@ const zshScript = `#compdef <<.Name>>
 	local -a flags
 	flags=(
 <<- range .Flags>>
-		<<.Name>>:<<quote .Description>>
+		<<.Name>>:<<quote .ZshDescription>>
 <<- end>>
 	)
-	_describe -o flag "$1${^flags}"
+	flags=("$1${^flags[@]}")
+	_describe -o flag flags
 }
 <<if .HostsFlag>>
 # <<.Function>>_hosts completes a host, by its own name or by that of a section of the configuration file.
