@@ -78,6 +78,7 @@ var completions = []completed{
 	{"a host behind a boolean", "knockclient -test", "off", []string{"office"}, false},
 	{"a host behind a boolean with two dashes", "knockclient --test", "off", []string{"office"}, false},
 	{"a host behind flags", "knockclient -header none -quiet -port=22", "off", []string{"office"}, false},
+	{"a value of an unknown flag", "knockclient -zzz", "off", nil, false},
 	{"a second host", "knockclient office", "off", nil, false},
 	{"a host before a boolean", "knockclient -header none office -test", "off", nil, false},
 	{"a host for the daemon", "knockdaemon", "off", nil, false},

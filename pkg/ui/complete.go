@@ -6,7 +6,7 @@ import (
 	"text/template"
 )
 
-// scripts are the templates of completion scripts, by shell. Each script walks over the words before the cursor as
+// scripts are the templates of completion scripts, by shell. The scripts walk over the words before the cursor as
 // flagsFirst does, to learn what the word at the cursor is: a flag, the value of one, or an argument.
 var scripts = map[string]*template.Template{
 	"bash": parseScript("bash", bashScript, quotePOSIX),

@@ -11,7 +11,6 @@ end
 <<if .HostsFlag>>
 # _<<.Function>>_no_host tells whether there is no argument before the cursor yet.
 function _<<.Function>>_no_host
-    set --local flag
     set --local words (commandline --current-process --tokenize --cut-at-cursor)
     set --erase words[1]
     while set --query words[1]
