@@ -26,7 +26,9 @@ function _<<.Function>>_no_host
                 return 1
             case '-*'
                 if not contains -- (string replace --regex '^--?' '' -- $word) <<join .NoValue " ">>
-                    set --erase words[1] # its value
+                    set --query words[1]
+                    or return # its value is at the cursor
+                    set --erase words[1]
                 end
             case '*'
                 return 1
