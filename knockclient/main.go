@@ -22,6 +22,8 @@ func main() {
 		Flags:    config.FlagsOf(config.ClientSettings()),
 		Do:       send,
 		Stdout:   os.Stdout,
+
+		HostsFlag: "hosts",
 	}
 	os.Exit(ui.Fail(os.Stderr, command.Name, command.Run(os.Args[1:])))
 }

@@ -20,6 +20,7 @@ packages=(
 	zbar-tools                                # reads the QR code of a key
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
+	bash-completion fish zsh                  # the shells that complete the commands' flags
 	shellcheck
 )
 

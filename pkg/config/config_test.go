@@ -483,3 +483,30 @@ func FuzzParseFile(f *testing.F) {
 		}
 	})
 }
+
+// The values that a setting lists, for who completes them, are values that it takes.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	listed := map[string][]string{}
+	for _, s := range append(ClientSettings(), DaemonSettings()...) {
+		if len(s.Values) > 0 {
+			listed[s.Name] = s.Values
+		}
+		for _, v := range s.Values {
+			if err := s.set(v); err != nil {
+				t.Errorf("%s = %s: %v", s.Name, v, err)
+			}
+		}
+	}
+	want := map[string][]string{
+		"ban-action": {"report", "ignore", "drop"},
+		"cipher":     {"Blowfish", "DES", "Rijndael", "none"},
+		"header":     {"none", "randomiv"},
+		"log-head":   {"syslog", "dmesg", "ulogd"},
+		"on-stop":    {"remove", "keep"},
+		"output":     {"text", "json"},
+	}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

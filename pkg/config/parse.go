@@ -49,19 +49,16 @@ func oneOf[T ~string](to *T, words ...T) func(string) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("%q is not one of %s", v, joined(words))
+		return fmt.Errorf("%q is not one of %s", v, strings.Join(texts(words), ", "))
 	}
 }
 
-func joined[T ~string](words []T) string {
-	var b strings.Builder
-	for i, w := range words {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(w))
+func texts[T ~string](words []T) []string {
+	var all []string
+	for _, w := range words {
+		all = append(all, string(w))
 	}
-	return b.String()
+	return all
 }
 
 // number takes a decimal number, low..high; what says what it counts.

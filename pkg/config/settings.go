@@ -22,6 +22,17 @@ func setting(name, usage string, set func(string) error) Setting {
 	return Setting{Flag: ui.Flag{Name: name, Usage: usage}, set: set}
 }
 
+// pick makes a Setting that takes one of a few words.
+func pick[T ~string](name, usage string, to *T, words ...T) Setting {
+	return setting(name, usage, oneOf(to, words...)).among(texts(words)...)
+}
+
+// among gives s the values that it takes, for who completes them.
+func (s Setting) among(values ...string) Setting {
+	s.Values = values
+	return s
+}
+
 // toggle makes a Setting that is on or off.
 func toggle(name, usage string, to *bool) Setting {
 	return Setting{Flag: ui.Flag{Name: name, Usage: usage, Bool: true}, set: boolean(to)}

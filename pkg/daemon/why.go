@@ -114,7 +114,25 @@ func (w *inquiry) addWindows() {
 	}
 }
 
-func (w *inquiry) addProgress() {}
+// addProgress looks how far the address is in each sequence.
+func (w *inquiry) addProgress() {
+	p := w.setup.pipeline
+	if p.sequences == nil {
+		return
+	}
+	for _, s := range p.sequences.Progress(w.src, w.now) {
+		e := p.events[s.Section]
+		text := fmt.Sprintf("section %s: %d of %d packets", e.Name, s.Done, s.Of)
+		switch took := s.Last.Sub(s.First); {
+		case s.Spoiled:
+			text += fmt.Sprintf(", with %d others among them, which is too many", s.Strays)
+		case s.Done == s.Of && took > e.Match.Timeout:
+			text += fmt.Sprintf(" in %s, and seq_timeout is %s", took.Round(time.Second), e.Match.Timeout)
+		}
+		w.add("sequence", text, 0, s.Last)
+		w.lacks = cmp.Or(w.lacks, "a sequence is not complete: "+text)
+	}
+}
 
 // addNotes looks at what happened to the address alone.
 func (w *inquiry) addNotes() {

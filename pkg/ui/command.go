@@ -12,9 +12,10 @@ import (
 
 // A Flag is one flag of a Command. A word in backquotes in Usage stands for its value in the help.
 type Flag struct {
-	Name  string
-	Usage string // one line
-	Bool  bool   // takes no value
+	Name   string
+	Usage  string   // one line
+	Bool   bool     // takes no value
+	Values []string // all that it takes, if it takes a few words only
 }
 
 // A Given is a flag as it was given.
@@ -27,8 +28,22 @@ type Command struct {
 	Synopsis string // what follows the name on the command line
 	Flags    []Flag
 	Do       func(given []Given, args []string) error
-	Stdout   io.Writer // for -h and -version
+	Stdout   io.Writer // for -h, -version and -completion
+
+	// HostsFlag is the flag that prints the names of hosts that the user has given them, one a line, for completion.
+	// It is empty if the command's arguments are no hosts.
+	HostsFlag string
 }
+
+// The flags that every command has.
+var (
+	completionFlag = Flag{
+		Name: "completion", Values: []string{"bash", "zsh", "fish"},
+		Usage: "print the completion script for a `SHELL`, bash, zsh or fish, and leave",
+	}
+	helpFlag    = Flag{Name: "help", Usage: "show this", Bool: true}
+	versionFlag = Flag{Name: "version", Usage: "say which version this is", Bool: true}
+)
 
 const helpTemplate = `{{.Name}}: {{.Usage}}
 
@@ -39,8 +54,8 @@ usage: {{.UsageText}}
 
 // Run does what args, without the program's name, ask for. A wrong flag is an error of wrong use.
 func (c Command) Run(args []string) error {
-	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "say which version this is", DisableDefaultText: true}
-	cli.HelpFlag = &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", DisableDefaultText: true}
+	cli.VersionFlag = &cli.BoolFlag{Name: versionFlag.Name, Usage: versionFlag.Usage, DisableDefaultText: true}
+	cli.HelpFlag = &cli.BoolFlag{Name: helpFlag.Name, Aliases: []string{"h"}, Usage: helpFlag.Usage, DisableDefaultText: true}
 	app := &cli.App{
 		Name:                  c.Name,
 		Usage:                 c.Summary,
@@ -53,6 +68,9 @@ func (c Command) Run(args []string) error {
 		OnUsageError:          func(_ *cli.Context, err error, _ bool) error { return Usage(c.explain(err)) },
 		ExitErrHandler:        func(*cli.Context, error) {}, // who called Run says what went wrong, and exits
 		Action: func(ctx *cli.Context) error {
+			if ctx.IsSet(completionFlag.Name) {
+				return c.complete(ctx.String(completionFlag.Name))
+			}
 			return c.Do(c.given(ctx), ctx.Args().Slice())
 		},
 	}
@@ -74,7 +92,7 @@ func withoutTopic(args []string) []string {
 
 func (c Command) cliFlags() []cli.Flag {
 	var flags []cli.Flag
-	for _, f := range c.Flags {
+	for _, f := range append(slices.Clip(c.Flags), completionFlag) {
 		if f.Bool {
 			flags = append(flags, &cli.BoolFlag{Name: f.Name, Usage: f.Usage, DisableDefaultText: true})
 		} else {
@@ -82,6 +100,11 @@ func (c Command) cliFlags() []cli.Flag {
 		}
 	}
 	return flags
+}
+
+// allFlags gives c's own flags and those that every command has.
+func (c Command) allFlags() []Flag {
+	return append(slices.Clip(c.Flags), completionFlag, helpFlag, versionFlag)
 }
 
 func (c Command) given(ctx *cli.Context) []Given {
@@ -99,18 +122,14 @@ func (c Command) given(ctx *cli.Context) []Given {
 }
 
 func (c Command) isBool(name string) bool {
-	if name == "h" || name == "help" || name == "version" {
-		return true
-	}
-	i := slices.IndexFunc(c.Flags, func(f Flag) bool { return f.Name == name })
-	return i >= 0 && c.Flags[i].Bool
+	return name == "h" || slices.ContainsFunc(c.allFlags(), func(f Flag) bool { return f.Bool && f.Name == name })
 }
 
 // explain words an error of package flag as one of ours.
 func (c Command) explain(err error) error {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 		var names []string
-		for _, f := range c.Flags {
+		for _, f := range c.allFlags() {
 			names = append(names, f.Name)
 		}
 		if nearest := Nearest(strings.TrimLeft(name, "-"), names); nearest != "" {

@@ -57,10 +57,11 @@ func TestHelp(t *testing.T) {
 
 usage: prog [flags] HOST
 
-  --port PORT  the PORT
-  --test       only look
-  --help, -h   show this
-  --version    say which version this is
+  --port PORT         the PORT
+  --test              only look
+  --completion SHELL  print the completion script for a SHELL, bash, zsh or fish, and leave
+  --help, -h          show this
+  --version           say which version this is
 `
 	for _, arg := range []string{"-h", "--help"} {
 		called, stdout, message := run("host", arg)
