@@ -67,7 +67,7 @@ func TestSystemdUnit(t *testing.T) {
 	needPrograms(t, "systemd-analyze:systemd")
 	for name, dropIns := range map[string][]string{
 		"nft": nil, "legacy": {"knockdaemon-legacy.conf"}, "interface": {"knockdaemon-interface.conf"},
-		"kmsg": {"knockdaemon-kmsg.conf"}, "commands": {"knockdaemon-commands.conf"},
+		"kmsg": {"knockdaemon-kmsg.conf"}, "commands": {"knockdaemon-commands.conf"}, "metrics": {"knockdaemon-metrics.conf"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

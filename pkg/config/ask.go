@@ -34,5 +34,8 @@ func (d *Daemon) checkAlone(from origins) (alone bool, err error) {
 			}
 		}
 	}
+	if d.Ask.Any() && !from.isFlag("output") {
+		d.Output = OutputText // the file says how the daemon's log is written
+	}
 	return d.Ask.Any() || d.Keygen.Path != "", nil
 }
