@@ -33,11 +33,8 @@ func send(flags []ui.Given, hosts []string) error {
 	if err != nil {
 		return err
 	}
-	switch o := c.Other; {
-	case o.Hosts:
-		return printHosts(flags)
-	case o.Save != "":
-		return save(flags, hosts)
+	if done, err := once(c, flags, hosts); done {
+		return err
 	}
 	say := func(when bool, kind string) func(string, ...any) {
 		return func(format string, a ...any) {

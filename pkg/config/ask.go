@@ -5,15 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
-
-	"github.com/portknock/knock/pkg/ui"
 )
-
-// makesKey tells whether the flags ask for a new key.
-func makesKey(flags []ui.Given) bool {
-	return slices.ContainsFunc(flags, func(g ui.Given) bool { return g.Name == "keygen" })
-}
 
 // checkAlone tells whether something is asked for that needs no complete configuration: a key, or what the daemon that
 // runs does. It is then all that may be.

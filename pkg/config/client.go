@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"io/fs"
 	"net/netip"
 	"time"
 
@@ -154,6 +155,9 @@ func (c *Client) setSequence(v string) (err error) {
 // section about one, and perhaps the ports of a sequence; env is os.Getenv. Errors are as LoadDaemon's.
 func LoadClient(flags []ui.Given, args []string, env func(string) string) (*Client, error) {
 	file, err := readFirst(hostSettings, flags, clientFiles(env))
+	if errors.Is(err, fs.ErrNotExist) && given(flags, "save") { // it will be made
+		file, err = noFile(), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -57,8 +57,11 @@ func readFirst(of settingsOf, flags []ui.Given, paths []string) (file, error) {
 			return f, err
 		}
 	}
-	return file{sections: []section{{}}}, nil
+	return noFile(), nil
 }
+
+// noFile is what says nothing.
+func noFile() file { return file{sections: []section{{}}} }
 
 func readFile(path string, of settingsOf) (file, error) {
 	r, err := os.Open(path)

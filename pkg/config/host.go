@@ -71,13 +71,15 @@ func HostNames(flags []ui.Given, env func(string) string) (names []string, err e
 	return names, nil
 }
 
+// given tells whether a flag is there, and not switched off.
+func given(flags []ui.Given, name string) bool {
+	return slices.ContainsFunc(flags, func(g ui.Given) bool { return g.Name == name && g.Value != "false" })
+}
+
 // findHost gives the section that the first argument names. What ssh hands over is a host's own name, which a section
 // may have another one for.
 func findHost(f file, flags []ui.Given, args []string) (host []section) {
-	given := func(name string) bool {
-		return slices.ContainsFunc(flags, func(g ui.Given) bool { return g.Name == name && g.Value != "false" })
-	}
-	if len(args) == 0 || given("save") {
+	if len(args) == 0 || given(flags, "save") {
 		return nil
 	}
 	for _, s := range f.sections[1:] {
@@ -87,7 +89,7 @@ func findHost(f file, flags []ui.Given, args []string) (host []section) {
 	}
 	for _, s := range f.sections[1:] {
 		is := slices.ContainsFunc(s.values, func(v value) bool { return v.name == "host" && v.text == args[0] })
-		if is && given("proxy") {
+		if is && given(flags, "proxy") {
 			return []section{s}
 		}
 	}

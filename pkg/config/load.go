@@ -38,7 +38,7 @@ func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
 func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
 	d := newDaemon()
 	paths := []string{"/etc/knockdaemon.conf"}
-	if makesKey(flags) {
+	if given(flags, "keygen") {
 		paths = nil // which may not be there yet, or wait for the key
 	}
 	file, err := readFirst(d.sectionSettings, flags, paths)

@@ -8,6 +8,17 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
+// once does what c asks for in place of a knock, if it does.
+func once(c *config.Client, flags []ui.Given, hosts []string) (done bool, err error) {
+	switch {
+	case c.Other.Hosts:
+		return true, printHosts(flags)
+	case c.Other.Save != "":
+		return true, save(flags, hosts)
+	}
+	return false, nil
+}
+
 // printHosts prints the names of the hosts that the configuration file has a section for.
 func printHosts(flags []ui.Given) error {
 	names, err := config.HostNames(flags, os.Getenv)
