@@ -147,7 +147,7 @@ logger_decided() {
 # start_daemon: line-age is a day, for imkmsg works out times from the uptime, and
 # this machine may have slept.
 start_daemon() {
-	(umask 077 && head -c 24 /dev/urandom | base64 >"$tmp/knock.key")
+	show gate knockdaemon -keygen "$tmp/knock.key" | head -n 2
 	cat >"$tmp/knockdaemon.conf" <<-EOF
 		log = $tmp/knock.log
 		log-prefix = "$prefix"
@@ -269,11 +269,14 @@ expect closed laptop $laptop
 
 say 'The laptop knocks: eight tries at closed ports. Port 22 opens for the laptop, for 15 minutes.'
 cd "$tmp"
-show laptop knockclient -port 22 -time 15 -key-file knock.key $gate
+show laptop knockclient -port 22 -time 15 -key-file knock.key -verify $gate
 expect open laptop $laptop
 
 say 'For everybody else it is as closed as before.'
 expect closed stranger $stranger
+
+say 'The gate knows who is in, and until when.'
+show gate knockdaemon -conf knockdaemon.conf -status
 
 say 'A knock with the time 255 closes it again.'
 show laptop knockclient -port 22 -time 255 -key-file knock.key $gate
