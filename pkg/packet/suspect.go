@@ -70,7 +70,7 @@ func (d *Decoder) cutTrusted(line []byte, now time.Time) (at time.Time, text []b
 }
 
 // cutEntry cuts text around the "IN=" of an entry whose " SRC=" begins so many bytes from the end. It is the last one
-// with an interface and " OUT=" behind it, because what comes before may be anybody's.
+// in front of the last " OUT=", because what comes before may be anybody's.
 func cutEntry(text []byte, fromEnd int) (prefix, fields []byte, ok bool) {
 	if fromEnd > len(text) {
 		return nil, nil, false
@@ -80,7 +80,7 @@ func cutEntry(text []byte, fromEnd int) (prefix, fields []byte, ok bool) {
 		return nil, nil, false
 	}
 	in := bytes.LastIndex(text[:out], netfilterMark)
-	if in < 0 || bytes.IndexByte(text[in:out], ' ') >= 0 {
+	if in < 0 {
 		return nil, nil, false
 	}
 	return bytes.TrimRight(text[:in], " "), text[in+len(netfilterMark):], true

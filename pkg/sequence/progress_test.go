@@ -103,6 +103,8 @@ func TestProgress(t *testing.T) {
 		{name: "dynamic, two digits", sections: []Section{door}, words: "8 9 7 +1s 6", want: []Progress{{0, 4, 6, at(0), at(1), 0, false}}},
 		{name: "dynamic, all but one", sections: []Section{door}, words: "8 9 7 6 8", want: []Progress{{0, 5, 6, at(0), at(0), 0, false}}},
 		{name: "dynamic, no port begins with 0", sections: []Section{door}, words: "8 9 5 6 8", want: []Progress{{0, 2, 5, at(0), at(0), 3, true}}},
+		{name: "dynamic, no port is so high", sections: []Section{door}, words: "8 9 14 14 14 14 14", want: []Progress{{0, 6, 8, at(0), at(0), 1, true}}},
+		{name: "dynamic, the latest of two beginnings", sections: []Section{dynamic("8,9", 20)}, words: "8 9 +1s 8 9", want: []Progress{{0, 2, 5, at(1), at(1), 0, false}}},
 		{name: "dynamic, strays", sections: []Section{door}, words: "8 50 9 51", want: []Progress{{0, 2, 5, at(0), at(0), 2, false}}},
 		{name: "dynamic, a step astray", sections: []Section{dynamic("8,9", 20)}, words: "8 9 21 9", want: []Progress{{0, 3, 5, at(0), at(0), 1, true}}},
 		{name: "dynamic, a step that is a digit", sections: []Section{door}, words: "8 9 7 9", want: []Progress{{0, 4, 6, at(0), at(0), 0, false}}},
