@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/control"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/packet"
+	"github.com/portknock/knock/pkg/sequence"
 	"github.com/portknock/knock/pkg/trail"
 )
 
@@ -18,8 +20,9 @@ const trailSources = 4096
 // suspect notes a line that was refused though it is about a packet.
 func (s *setup) suspect(line []byte, now time.Time) {
 	found, ok := s.decoder.Suspect(line, now)
-	if !ok {
-		return
+	pkt := found.Packet
+	if !ok || !s.pipeline.isPort(pkt.DstPort) && !(found.Reason == packet.Damaged && pkt.DstPort == 0) {
+		return // what else the firewall logs is nobody's knock
 	}
 	kind, text := trail.Damaged, "a line of the firewall's is cut or damaged"
 	switch found.Reason {
@@ -28,7 +31,17 @@ func (s *setup) suspect(line []byte, now time.Time) {
 	case packet.Foreign:
 		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger (log-head, log-regexp)"
 	}
-	s.trail.Note(found.Packet.Src, kind, text, now)
+	s.trail.Note(pkt.Src, kind, text, now)
+}
+
+// isPort tells whether knocks go to port.
+func (p *pipeline) isPort(port uint16) bool {
+	if len(p.keys) > 0 && port >= p.options.Low && port <= p.options.High {
+		return true
+	}
+	return slices.ContainsFunc(p.events, func(e *event) bool {
+		return slices.ContainsFunc(e.Match.Steps, func(s sequence.Step) bool { return s.Port == port })
+	})
 }
 
 // why tells what was seen from an address, and why that opened nothing.
@@ -39,8 +52,8 @@ func (d *Daemon) why(src netip.Addr) control.Why {
 	defer d.mu.Unlock()
 	w := inquiry{setup: d.setup, src: src, now: now}
 	w.addWindows()
-	w.addProgress()
 	w.addNotes()
+	w.addProgress()
 	return control.Why{Address: src, Verdict: w.verdict(open), Findings: w.findings, Open: open}
 }
 
@@ -121,6 +134,9 @@ func (w *inquiry) addProgress() {
 		return
 	}
 	for _, s := range p.sequences.Progress(w.src, w.now) {
+		if w.last.Last.After(s.Last) {
+			continue // what is left of a try before one that was read
+		}
 		e := p.events[s.Section]
 		text := fmt.Sprintf("section %s: %d of %d packets", e.Name, s.Done, s.Of)
 		switch took := s.Last.Sub(s.First); {
