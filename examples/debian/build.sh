@@ -102,9 +102,8 @@ daemon_files() {
 	put 755 "$(binary knockdaemon)" usr/sbin/knockdaemon
 	edited "$examples/knockdaemon.service" 's|/usr/local/sbin|/usr/sbin|' '/^# Copy to /d'
 	put 644 "$tmp/edited" lib/systemd/system/knockdaemon.service
-	# Where systemd runs, that line has it do what the script was told to.
 	edited "$examples/knockdaemon.init" 's|^DAEMON=/usr/local/sbin|DAEMON=/usr/sbin|' '/^# Copy to /d' \
-		's|^set -eu$|# shellcheck source=/dev/null\n. /lib/lsb/init-functions\n&|'
+		's|^set -eu$|# Where systemd runs, this has it do what is asked, and ends.\n# shellcheck source=/dev/null\n. /lib/lsb/init-functions\n&|'
 	put 755 "$tmp/edited" etc/init.d/knockdaemon
 	edited "$examples/knockdaemon.logrotate" '1,2d'
 	put 644 "$tmp/edited" etc/logrotate.d/knockdaemon
