@@ -129,6 +129,7 @@ var packageFiles = map[string]string{
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/knockdaemon-keys.conf
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/knockdaemon-kmsg.conf
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/knockdaemon-legacy.conf
+-rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/knockdaemon-metrics.conf
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/rsyslog.conf
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/sequences.conf
 -rw-r--r-- root/root ./usr/share/doc/knockdaemon/examples/trial.sh
