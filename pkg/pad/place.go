@@ -54,7 +54,7 @@ func decodePlace(line []byte) (sum [sha256.Size]byte, next int, err error) {
 
 // read gives the number of the next knock: 0 if there is no file.
 func (p place) read() (int, error) {
-	f, err := os.OpenFile(p.path, os.O_RDONLY|noFollowing|noWaiting, 0)
+	f, err := openPlace(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -34,6 +34,11 @@ func tryLock(f *os.File) (locked bool, err error) {
 	}
 }
 
+// openPlace opens the file of a place to read it.
+func openPlace(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|noFollowing|noWaiting, 0)
+}
+
 // rename replaces a file by another one. It lasts once syncDir has returned.
 func rename(from, to string) error { return os.Rename(from, to) }
 

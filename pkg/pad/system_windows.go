@@ -28,9 +28,29 @@ func tryLock(f *os.File) (locked bool, err error) {
 	return err == nil, err
 }
 
-// stubborn is how long a file that somebody else has open is tried to be replaced: a client that starts reads it, and
-// scanners for viruses look at whatever is new. It is less than the patience of those who wait for the lock meanwhile.
+// stubborn is how long a file that somebody else has open is tried again: one client reads it while another replaces it,
+// and scanners for viruses look at whatever is new. It is less than the patience of those who wait for the lock meanwhile.
 const stubborn = time.Second
+
+// insist does something with a file, again if somebody else has it open.
+func insist(do func() error) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := do()
+		inUse := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
+		if !inUse || time.Since(began) >= stubborn {
+			return err
+		}
+	}
+}
+
+// openPlace opens the file of a place to read it.
+func openPlace(path string) (f *os.File, err error) {
+	err = insist(func() error {
+		f, err = os.OpenFile(path, os.O_RDONLY|noFollowing|noWaiting, 0)
+		return err
+	})
+	return f, err
+}
 
 // rename replaces a file by another one, and returns once that is on the disk.
 func rename(from, to string) error {
@@ -43,16 +63,11 @@ func rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		err := windows.MoveFileEx(source, target, flags)
-		if err == nil {
-			return nil
-		}
-		inUse := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
-		if !inUse || time.Since(began) >= stubborn {
-			return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-		}
+	err = insist(func() error { return windows.MoveFileEx(source, target, flags) })
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
+	return nil
 }
 
 // syncDir has nothing to do: a folder cannot be flushed. A new file's name is on the disk with its contents, and rename
