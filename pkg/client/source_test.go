@@ -4,12 +4,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/portknock/knock/pkg/sequence"
 )
 
 // wantNumbered insists on n consecutive source ports from 49152..65535.
@@ -60,28 +59,33 @@ func TestChooseSource(t *testing.T) {
 // A knock leaves from consecutive source ports, in order.
 func TestSourcePorts(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for name, send := range senders {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			port := netip.MustParseAddrPort(l.Addr().String()).Port()
+			if _, err := send(t.Context(), loopback, tcp(port, port, port, port, port, port, port, port), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			var sources []int
+			for range 8 {
+				conn, err := l.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				sources = append(sources, int(netip.MustParseAddrPort(conn.RemoteAddr().String()).Port()))
+				conn.Close()
+			}
+			wantNumbered(t, sources, 8)
+		})
 	}
-	defer l.Close()
-	port := netip.MustParseAddrPort(l.Addr().String()).Port()
-	if _, err := sendPackets(t.Context(), loopback, tcp(port, port, port, port, port, port, port, port), 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	var sources []int
-	for range 8 {
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources = append(sources, int(netip.MustParseAddrPort(conn.RemoteAddr().String()).Port()))
-		conn.Close()
-	}
-	wantNumbered(t, sources, 8)
 }
 
 // Where a source port is in use, others are tried; and when all were in vain, the kernel chooses. No socket is left over.
@@ -119,14 +123,34 @@ func TestSourcePortsInUse(t *testing.T) {
 		}
 	}
 	closeFiles(fds)
+	wantFreeSource(t, min(inUse, 1<<16-8))
 	closeFiles(taken)
 	if after := openFiles(t); after != before {
 		t.Errorf("%d files open, want %d", after, before)
 	}
 }
 
+// wantFreeSource insists that of the source ports that somebody uses none is called free.
+func wantFreeSource(t *testing.T, inUse uint16) {
+	t.Helper()
+	calls := 0
+	source := freeSource(loopback, 8, func(n int) uint16 {
+		if calls++; calls == 1 {
+			return inUse
+		}
+		return chooseSource(n)
+	})
+	if calls < 2 || source < 49152 || source > 1<<16-8 {
+		t.Errorf("%d after %d tries, want a source port after 2 or more", source, calls)
+	}
+	if source := freeSource(loopback, 8, func(int) uint16 { return inUse }); source != 0 {
+		t.Errorf("%d is called free, want none", source)
+	}
+}
+
 // That no more files can be opened is an error.
 func TestNoSocket(t *testing.T) {
+	steps := slices.Repeat(tcp(deaf(t, loopback)), 24) // that no socket comes free by an answer
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -141,8 +165,10 @@ func TestNoSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}()
-	_, err := sendPackets(t.Context(), loopback, make([]sequence.Step, 24), 0)
-	if !errors.Is(err, unix.EMFILE) {
-		t.Errorf("error %v, want that there are too many files", err)
+	for name, send := range senders {
+		_, err := send(t.Context(), loopback, steps, 0)
+		if !errors.Is(err, unix.EMFILE) {
+			t.Errorf("%s: error %v, want that there are too many files", name, err)
+		}
 	}
 }

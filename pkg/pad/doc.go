@@ -101,5 +101,7 @@ type Options struct {
 	// look at it.
 	LookAhead int
 	// AllowReadable takes a pad even if others than its owner can read or write it.
+	// On Windows every pad is taken: a file's mode says nothing there, and its
+	// access control list, which it has from its folder, is not looked at.
 	AllowReadable bool
 }

@@ -9,8 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // Make writes a pad for 1 to [MaxKnocks] knocks to path, which must not be there
@@ -60,7 +58,7 @@ func (p pad) digits() string { return fmt.Sprintf("%x", p.sum[:8]) }
 
 // open reads a pad and refuses one that is damaged, or that others can read.
 func open(path string, allowReadable bool) (pad, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would be waited for
+	f, err := os.OpenFile(path, os.O_RDONLY|noWaiting, 0)
 	if err != nil {
 		return pad{}, fmt.Errorf("failed to open the one-time pad: %w", err)
 	}
@@ -74,7 +72,7 @@ func open(path string, allowReadable bool) (pad, error) {
 
 // readSum reads the checksum at the end of a pad, and nothing else of it.
 func readSum(path string) (sum [sha256.Size]byte, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|noWaiting, 0)
 	if err != nil {
 		return sum, fmt.Errorf("failed to open the one-time pad: %w", err)
 	}
@@ -98,7 +96,7 @@ func read(f *os.File, allowReadable bool) (pad, error) {
 	switch {
 	case !mode.IsRegular():
 		return pad{}, errors.New("it is not a regular file")
-	case mode.Perm()&0o077 != 0 && !allowReadable:
+	case letsOthers(mode) && !allowReadable:
 		return pad{}, fmt.Errorf("others may use it (mode %04o): chmod 600 it", mode.Perm())
 	case size > MaxKnocks*PerKnock+sha256.Size:
 		return pad{}, fmt.Errorf("it has more than the %d bytes of %d knocks", MaxKnocks*PerKnock+sha256.Size, MaxKnocks)
@@ -121,14 +119,4 @@ func parse(text []byte) (pad, error) {
 		return pad{}, errors.New("its checksum is wrong: it was changed or cut, or is none")
 	}
 	return p, nil
-}
-
-// syncDir makes a name in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A place's file is one line: this, the pad's checksum, the number of the next knock,
@@ -56,7 +54,7 @@ func decodePlace(line []byte) (sum [sha256.Size]byte, next int, err error) {
 
 // read gives the number of the next knock: 0 if there is no file.
 func (p place) read() (int, error) {
-	f, err := os.OpenFile(p.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := openPlace(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -96,7 +94,7 @@ func (p place) write(next int) error {
 
 // replace puts a whole file under the name, or leaves the old one there.
 func (p place) replace(text []byte) error {
-	f, err := os.OpenFile(p.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(p.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|noFollowing, 0o600)
 	if err != nil {
 		return err
 	}
@@ -107,7 +105,7 @@ func (p place) replace(text []byte) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), p.path)
+	return rename(f.Name(), p.path)
 }
 
 // patience is how long a lock is waited for. Who seals has it for as long as a disk
@@ -118,17 +116,16 @@ const patience = 5 * time.Second
 // until the file is closed. The lock has a file of its own, since that of the place is
 // replaced, and stays, since who waits for one that is removed waits for nothing.
 func (p place) lock(patience time.Duration) (io.Closer, error) {
-	f, err := os.OpenFile(p.path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(p.path+".lock", os.O_RDWR|os.O_CREATE|noFollowing, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("failed to lock the place in the one-time pad: %w", err)
 	}
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		locked, err := tryLock(f)
 		switch {
-		case err == nil:
+		case locked:
 			return f, nil
-		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		case err != nil:
 			f.Close()
 			return nil, fmt.Errorf("failed to lock the place in the one-time pad %q: %w", f.Name(), err)
 		case time.Since(began) >= patience:
