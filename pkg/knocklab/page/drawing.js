@@ -100,7 +100,7 @@ export class Drawing {
     for (const node of this.canvas.querySelectorAll('[data-knock]')) {
       const knock = Number(node.dataset.knock);
       node.classList.toggle('on', knock <= this.#at);
-      node.classList.toggle('now', knock === this.#at);
+      node.classList.toggle('now', knock === this.#at && Boolean(this.range));
     }
     if (!this.range) return;
     this.range.max = String(this.#steps.length);
@@ -141,7 +141,7 @@ export class Drawing {
     }
     for (const value of narrow ? [0, 128, 255] : [0, 32, 64, 96, 128, 160, 192, 224, 255]) {
       all.push(svg('line', { class: 'grid', x1: x(value), x2: x(value), y1: ceiling, y2: floor }),
-        svg('text', { class: 'scale', x: x(value), y: floor + 30, 'text-anchor': value === 0 ? 'start' : value === 255 ? 'end' : 'middle' },
+        svg('text', { class: 'scale', x: x(value), y: floor + 30, 'text-anchor': 'middle' },
           String(this.first + value)));
     }
     return all;

@@ -97,7 +97,7 @@ function showRead({ data, faults = {}, failure }) {
   const elsewhere = markFaults([$('sequence')], faults);
   const verdict = $('read-verdict');
   const steps = data?.steps ?? [];
-  readDrawing.show({ steps: steps ?? [], first: data?.first });
+  readDrawing.show({ steps, first: data?.first });
   fill('read-steps', ...(data ? readSteps(data) : []));
   if (!data) {
     verdict.className = 'verdict bad';
@@ -111,8 +111,8 @@ function showRead({ data, faults = {}, failure }) {
 
 function readSteps(data) {
   const parts = [];
-  if (data.block.plain) parts.push(el('h3', {}, 'The block, back again'), blockTable(data.block, data.key?.cipher, true));
-  if (data.payload) parts.push(el('h3', {}, 'The payload'), payloadTable(data.payload), sumLine(data.payload, data.sum));
+  if (data.block.plain) parts.push(el('div', {}, el('h3', {}, 'The block, back again'), blockTable(data.block, data.key?.cipher, true)));
+  if (data.payload) parts.push(el('div', {}, el('h3', {}, 'The payload'), payloadTable(data.payload), sumLine(data.payload, data.sum)));
   return parts;
 }
 

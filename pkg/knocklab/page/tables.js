@@ -29,7 +29,7 @@ export function table(caption, heads, rows) {
 
 export function payloadTable(payload) {
   return table('The bytes of the payload', ['Byte', 'Value', 'Means'],
-    payload.map(({ name, value, means }) => ({ cells: [name, byte(value), means], kind: name === 'CHECKSUM' ? 'mark' : '' })));
+    payload.map(({ name, value, means }) => ({ cells: [name, byte(value), words(means)], kind: name === 'CHECKSUM' ? 'mark' : '' })));
 }
 
 // sumLine tells how the checksum is counted.
@@ -73,7 +73,7 @@ export function blockTable(block, cipher, reading) {
 
 export function messageTable(steps, first) {
   return table('The knocks, in order', ['Knock', 'Byte', `+ ${first} = port`, 'Part'],
-    steps.map((step, i) => ({ cells: [String(i + 1), byte(step.byte), String(step.port), step.name], kind: `part-${step.kind}` })));
+    steps.map((step, i) => ({ cells: [String(i + 1), byte(step.byte), String(step.port), words(step.name)], kind: `part-${step.kind}` })));
 }
 
 // flipTable shows which bytes of the IV are changed, and why.
@@ -82,10 +82,11 @@ export function flipTable(bytes) {
   return table('What is flipped in the IV', ['Byte', 'Guess', 'Want', 'Differ in', 'IV heard', 'IV sent'],
     bytes.map((flip) => ({
       cells: [flip.name === 'CHECKSUM' ? 'CHECK' : flip.name === 'PADDING' ? 'pad' : flip.name,
-        byte(flip.guess), byte(flip.want), flip.change ? bits(flip.change) : 'nothing',
-        iv(flip.old), flip.lost ? 'out of reach' : el('span', {}, iv(flip.new), flip.change ? ' changed' : '')],
+        byte(flip.guess), byte(flip.want), flip.change ? bits(flip.change) : words('nothing'),
+        iv(flip.old), flip.lost ? words('out of reach') : iv(flip.new)],
       kind: flip.change ? 'mark' : 'faint',
     })));
 }
 
+const words = (text) => el('span', { class: 'words' }, text);
 const bits = (value) => el('code', {}, value.toString(2).padStart(8, '0'));
