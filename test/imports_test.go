@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	"pkg/guess":    nil,
 	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
 	"pkg/knock":    {"pkg/cryptcbc"},
+	"pkg/knocklab": {"golang.org/x/net/netutil", "pkg/cryptcbc", "pkg/knock"},
 	"pkg/lease":    {"pkg/firewall", "pkg/journal"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
@@ -60,7 +61,7 @@ var imports = map[string][]string{
 var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
-	"net/http":  nil,
+	"net/http":  {"pkg/knocklab"},
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,

@@ -38,11 +38,12 @@ export class Drawing {
     this.next = el('button', { type: 'button' }, 'Step');
     this.range = el('input', { type: 'range', min: '0', 'aria-label': 'Knocks shown' });
     this.where = el('p', { class: 'where' });
+    this.calmly = el('p', { class: 'hint', hidden: '' }, 'No motion, as your system asks: step through.');
     this.play.addEventListener('click', () => (this.#timer ? this.pause() : this.start()));
     this.back.addEventListener('click', () => this.#go(this.#at - 1));
     this.next.addEventListener('click', () => this.#go(this.#at + 1));
     this.range.addEventListener('input', () => this.#go(Number(this.range.value)));
-    return el('div', { class: 'controls' }, this.play, this.back, this.next, this.range, this.where);
+    return el('div', { class: 'controls' }, this.play, this.back, this.next, this.range, this.where, this.calmly);
   }
 
   // show draws steps from port first on; ghost is another knock behind it, or nothing.
@@ -90,8 +91,8 @@ export class Drawing {
   #still() {
     if (!this.play) return;
     if (calm.matches) this.#go(this.#steps.length);
-    this.play.disabled = calm.matches;
-    this.play.title = calm.matches ? 'Your system asks for no motion: step through' : '';
+    disable(this.play, calm.matches);
+    this.calmly.hidden = !calm.matches;
   }
 
   // set shows the first knocks, as many as at.
@@ -105,8 +106,8 @@ export class Drawing {
     if (!this.range) return;
     this.range.max = String(this.#steps.length);
     this.range.value = String(this.#at);
-    this.back.disabled = this.#at === 0;
-    this.next.disabled = this.#at === this.#steps.length;
+    disable(this.back, this.#at === 0);
+    disable(this.next, this.#at === this.#steps.length);
     const step = this.#steps[this.#at - 1];
     this.where.textContent = step
       ? `Knock ${this.#at} of ${this.#steps.length}: port ${step.port} = ${this.first} + ${step.byte} (${step.name})`
@@ -117,7 +118,7 @@ export class Drawing {
   #draw() {
     const width = this.canvas.clientWidth;
     if (!width || !this.#steps.length) return;
-    const pitch = this.#steps.length > 16 ? 19 : this.#steps.length > 8 ? 24 : 34;
+    const pitch = this.#steps.length > 16 ? 19 : this.#steps.length > 8 ? 24 : 36;
     const top = 18;
     const floor = top + this.#steps.length * pitch + 10;
     const x = (value) => side.left + (value / 255) * (width - side.left - side.right);
@@ -174,6 +175,11 @@ export class Drawing {
       ];
     });
   }
+}
+
+// disable tells that a button does nothing now. It stays where the keyboard is.
+function disable(button, yes) {
+  button.setAttribute('aria-disabled', String(yes));
 }
 
 // shape makes the mark of a kind: not by its colour alone is it told from others.

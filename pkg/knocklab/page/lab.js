@@ -31,7 +31,7 @@ function showMade({ data, faults = {}, failure }, play) {
   fill('make-status', el('strong', {}, capital(data.says)), `: ${data.ports.length} knocks`);
   makeDrawing.show(data);
   fill('ports', data.sequence);
-  fill('command', data.command);
+  fill('command', ...data.command.split(' ').flatMap((word, i) => [i ? ' ' : '', el('span', {}, word)]));
   fill('notes', ...data.notes.map((note) => el('p', { class: 'hint' }, note)));
   showSteps(data);
   if (play) makeDrawing.start();
