@@ -65,7 +65,7 @@ func newBrowser(t *testing.T) *browser {
 	profile := t.TempDir()
 	var options []chromedp.ExecAllocatorOption
 	for _, flag := range []string{
-		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+		"headless", "hide-scrollbars", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
 		"disable-component-update", "disable-sync", "disable-default-apps", "disable-extensions", "disable-dev-shm-usage",
 	} {
 		options = append(options, chromedp.Flag(flag, true))

@@ -29,6 +29,9 @@ const (
 func Serve(ctx context.Context, port uint16, announce func(url string)) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", address)
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("failed to listen on %q: %w", address, err)
 	}

@@ -96,6 +96,15 @@ func TestServeTakenPort(t *testing.T) {
 	}
 }
 
+func TestServeNotAtAll(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Serve(ctx, 0, func(string) {}); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
 // More connections than there is room for wait: the first ones are answered.
 func TestServeManyConnections(t *testing.T) {
 	t.Parallel()
