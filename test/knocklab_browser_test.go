@@ -161,6 +161,7 @@ func labSteps(t *testing.T, b *browser) {
 	b.choose("cipher", "none")
 	b.settled("make")
 	wantSame(t, "in clear", "887 848 950 746 767 760 978 746", b.text("#ports"))
+	wantSame(t, "legend", "block, in clear", b.text("#make-drawing .legend"))
 	wantSame(t, "disabled", []string{"passphrase", "header", "iv", "ivForm"}, js[[]string](b, "[...document.querySelectorAll('#make-form input:disabled, #make-form select:disabled')].map((e) => e.id)"))
 }
 

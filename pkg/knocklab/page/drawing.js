@@ -46,8 +46,8 @@ export class Drawing {
     return el('div', { class: 'controls' }, this.play, this.back, this.next, this.range, this.where, this.calmly);
   }
 
-  // show draws steps from port first on; ghost is another knock behind it, or nothing.
-  show({ steps, first }, ghost = []) {
+  // show draws steps from port first on, which are clear if nothing is encrypted; ghost is another knock behind it, or nothing.
+  show({ steps, first, clear = false }, ghost = []) {
     this.pause();
     Object.assign(this, { first, ghost });
     this.#steps = steps;
@@ -55,7 +55,7 @@ export class Drawing {
     this.canvas.hidden = this.legend.hidden = steps.length === 0;
     const kinds = [...new Set(steps.map(({ kind }) => kind))];
     this.legend.replaceChildren(
-      ...kinds.map((kind) => el('li', {}, key(kind), legends[kind])),
+      ...kinds.map((kind) => el('li', {}, key(kind), clear && kind === 'block' ? 'block, in clear' : legends[kind])),
       ...(ghost.length ? [el('li', {}, key('ghost'), 'as it was recorded')] : []));
     this.#draw();
     this.#still();

@@ -29,7 +29,7 @@ function showMade({ data, faults = {}, failure }, play) {
   }
   made = data;
   fill('make-status', el('strong', {}, capital(data.says)), `: ${data.ports.length} knocks`);
-  makeDrawing.show(data);
+  makeDrawing.show({ ...data, clear: !data.key });
   fill('ports', data.sequence);
   fill('command', ...data.command.split(' ').flatMap((word, i) => [i ? ' ' : '', el('span', {}, word)]));
   fill('notes', ...data.notes.map((note) => el('p', { class: 'hint' }, note)));
@@ -97,7 +97,7 @@ function showRead({ data, faults = {}, failure }) {
   const elsewhere = markFaults([$('sequence')], faults);
   const verdict = $('read-verdict');
   const steps = data?.steps ?? [];
-  readDrawing.show({ steps, first: data?.first });
+  readDrawing.show({ steps, first: data?.first, clear: $('cipher').value === 'none' });
   fill('read-steps', ...(data ? readSteps(data) : []));
   if (!data) {
     verdict.className = 'verdict bad';
