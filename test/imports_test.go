@@ -17,7 +17,7 @@ const module = "github.com/portknock/knock/"
 // imports is who may import whom, the standard library apart: the packages of the module, and what each library's one
 // room is. Tests may import what they like.
 var imports = map[string][]string{
-	"knockclient": {"pkg/client", "pkg/config", "pkg/ui"},
+	"knockclient": {"pkg/client", "pkg/config", "pkg/knocklab", "pkg/ui"},
 	"knockdaemon": {"pkg/check", "pkg/config", "pkg/daemon", "pkg/keygen", "pkg/ui"},
 	"pkg/check": {
 		"golang.org/x/sys/unix", "pkg/command", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence",
@@ -41,6 +41,7 @@ var imports = map[string][]string{
 	"pkg/journal":  {"github.com/google/renameio/v2", "golang.org/x/sys/unix"},
 	"pkg/keygen":   {"pkg/ui", "rsc.io/qr"},
 	"pkg/knock":    {"pkg/cryptcbc"},
+	"pkg/knocklab": {"golang.org/x/net/netutil", "pkg/cryptcbc", "pkg/knock"},
 	"pkg/lease":    {"pkg/firewall", "pkg/journal"},
 	"pkg/nflog":    {"github.com/mdlayher/netlink", "golang.org/x/sys/unix", "pkg/packet"},
 	"pkg/notify":   {"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
@@ -66,7 +67,7 @@ var imports = map[string][]string{
 var rooms = map[string][]string{
 	"C":         nil, // the commands are static
 	"log":       nil, // logrus, in the daemon
-	"net/http":  {"pkg/control", "pkg/outside"},
+	"net/http":  {"pkg/control", "pkg/knocklab", "pkg/outside"},
 	"os/exec":   {"pkg/command", "pkg/firewall", "test/bench/latency", "test/peers"}, // iptables by argv, and an operator's commands
 	"plugin":    nil,
 	"unsafe":    nil,

@@ -10,6 +10,7 @@ staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 fuzz_time=15000x # a few seconds; with a time limit in its place go test now and then fails on reaching it
 packages=(
 	ca-certificates                           # go fetches modules
+	chromium fonts-dejavu-core                # looks at the Knock Lab
 	gcc libc6-dev                             # go test -race
 	iproute2 iptables nftables util-linux     # hosts and firewalls
 	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the ciphers

@@ -27,13 +27,9 @@ type Cipher struct {
 // passphrase, followed by the MD5 of all that is there so far until 56 bytes
 // are full. Any bytes will do as a passphrase, and any number of them.
 func Key(passphrase []byte) [KeySize]byte {
-	// Four digests are the fewest that fill the key; the last is cut.
-	var material [4 * md5.Size]byte
-	sum := md5.Sum(passphrase)
-	n := copy(material[:], sum[:])
-	for n < KeySize {
-		sum = md5.Sum(material[:n])
-		n += copy(material[n:], sum[:])
+	var material [keyRounds * md5.Size]byte
+	for i, digest := range KeyRounds(passphrase) {
+		copy(material[i*md5.Size:], digest[:])
 	}
 	return [KeySize]byte(material[:KeySize])
 }
