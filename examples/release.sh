@@ -101,11 +101,8 @@ trap 'rm -rf "$tmp"' EXIT
 for target in "${targets[@]}"; do
 	build "$target"
 done
-# Until the packages are there, they are not made: the condition goes with their coming.
-if [ -x "$examples/debian/build.sh" ]; then
-	for target in "${targets[@]}"; do
-		package "$target"
-	done
-fi
+for target in "${targets[@]}"; do
+	package "$target"
+done
 (cd "$tmp" && sha256sum -- * >SHA256SUMS && mv -- * "$outdir/")
 ls -l "$outdir"

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/knocklab"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -15,6 +19,8 @@ func once(c *config.Client, flags []ui.Given, hosts []string) (done bool, err er
 		return true, printHosts(flags)
 	case c.Other.Save != "":
 		return true, save(flags, hosts)
+	case c.Other.Lab:
+		return true, lab(c)
 	}
 	return false, nil
 }
@@ -35,4 +41,11 @@ func save(flags []ui.Given, hosts []string) error {
 		fmt.Printf("saved as [%s] in %s: knock with %s %[1]s\n", name, path, program)
 	}
 	return err
+}
+
+// lab serves the Knock Lab until somebody has seen enough.
+func lab(c *config.Client) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return knocklab.Serve(ctx, c.Other.LabPort, func(url string) { fmt.Println(url) })
 }

@@ -178,7 +178,7 @@ func TestPackages(t *testing.T) {
 				if want := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: %s\n", command, tt.wantVersion, tt.wantArch); fields != want {
 					t.Errorf("%s has the fields %q, want %q", name, fields, want)
 				}
-				wantSame(t, path, filepath.Join(again, name))
+				wantSameFile(t, path, filepath.Join(again, name))
 			}
 		})
 	}
@@ -193,7 +193,7 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func wantSame(t *testing.T, path, other string) {
+func wantSameFile(t *testing.T, path, other string) {
 	t.Helper()
 	a, err := os.ReadFile(path)
 	if err != nil {
