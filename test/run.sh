@@ -18,6 +18,7 @@ packages=(
 	nmap                                      # scans the knock ports
 	ulogd2                                    # a logger of packets
 	logrotate netcat-openbsd openssl procps rsyslog
+	openssh-client openssh-server             # a connection through a knock
 	systemd systemd-container                 # the unit, and a systemd to run it
 	shellcheck
 )
