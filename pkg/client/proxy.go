@@ -28,9 +28,8 @@ func (c *Client) carry(ctx context.Context, conn net.Conn) error {
 	if err == nil || ctx.Err() != nil {
 		return nil // whether all was sent does not matter to a side that has ended
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
+	for op := (*net.OpError)(nil); errors.As(err, &op); {
+		err = op.Err // the addresses are said once
 	}
 	return fmt.Errorf("the connection to %s broke: %w", conn.RemoteAddr(), err)
 }

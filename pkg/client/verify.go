@@ -16,7 +16,8 @@ type target struct {
 	after  reply // the most that it said since; what it said last if it is to be closed
 	done   bool  // it is as it should be
 	tries  int
-	shut   []int // which tries failed since the last that did not
+	open   int   // the last try that did not fail, if it is to be closed
+	shut   []int // the tries since then that did
 	why    error // what lies in the way, if anything does
 }
 
@@ -172,13 +173,14 @@ func (v *verifier) take(a answer) {
 // can have been lost on the way.
 const enough = 3
 
-// takeShut learns from try n at a target that is to be closed.
+// takeShut learns from try n at a target that is to be closed. A try that is in vain ends later than one that is not.
 func (t *target) takeShut(n int, r reply) {
 	t.after = r
-	if r != accepted {
+	if r == accepted {
+		t.open = max(t.open, n)
+	} else {
 		t.shut = append(t.shut, n)
-		t.done = len(t.shut) >= enough
-		return
 	}
-	t.shut = slices.DeleteFunc(t.shut, func(failed int) bool { return failed < n })
+	t.shut = slices.DeleteFunc(t.shut, func(failed int) bool { return failed < t.open })
+	t.done = len(t.shut) >= enough
 }
