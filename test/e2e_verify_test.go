@@ -1,8 +1,18 @@
 package test
 
 import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,4 +60,196 @@ func testVerify(t *testing.T, f feed) {
 	l.wantSaid(0, "", "", "-verify", "-quiet", "-port", "22")
 	l.wantClosed(strangerIP, 22)
 	d.stop()
+}
+
+const whyHint = "on the host, knockdaemon -why 192.0.2.2 says what it saw\n"
+
+// A knock that opens nothing is told of, with what to look at.
+func TestVerifyInVain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		target string // of the gate's firewall for what is closed
+		hint   string
+	}{
+		"drops":        {"DROP", "key, header and port-min must be as on the host, its daemon must run, and it must know this machine as 192.0.2.2: "},
+		"rejects":      {"REJECT", "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: "},
+		"sends resets": {"REJECT --reject-with tcp-reset", "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, firewallKind{})
+			l.echo(22)
+			l.gate.in("iptables", append(strings.Fields("-A INPUT -p tcp --dport 22 -j"), strings.Fields(tt.target)...)...)
+			stderr := "knockclient: error: 192.0.2.1: port 22 is not open after …\nknockclient: hint: " + tt.hint + whyHint
+			l.wantSaid(3, "", stderr, "-verify", "-retries", "1", "-port", "22")
+			if got := l.logged(); got != 16 {
+				t.Errorf("the firewall saw %d packets, want those of two knocks", got)
+			}
+			d := l.daemon()
+			l.wantSaid(3, "", stderr, "-verify", "-retries", "0", "-port", "22", "-iv", "abcdefgh")
+			l.wantSaid(0, "192.0.2.1: port 22 is open, after …\n", "", "-verify", "-port", "22")
+			l.wantSaid(0, "192.0.2.1: port 22 is closed, after …\n", "", "-verify", "-port", "22", "-time", "255")
+			l.wantRules()
+			d.stop()
+		})
+	}
+}
+
+// A told is what the client says with -json.
+type told struct {
+	Host, Address, IP, Result, Error string
+	Ports                            []struct {
+		Port      int
+		Result    string
+		Listening bool
+	}
+	Time, Knocks int
+	Seconds      float64
+}
+
+// told runs a knockclient that says what became of it as JSON.
+func (l *lab) told(cmd *exec.Cmd) (o told, status int) {
+	l.t.Helper()
+	stdout, stderr, status := l.run(cmd)
+	if err := json.Unmarshal([]byte(stdout), &o); err != nil {
+		l.t.Fatalf("%q: %v: stdout %q, stderr %q", cmd.Args, err, stdout, stderr)
+	}
+	return o, status
+}
+
+// A host of the configuration file says all that is asked for.
+func TestVerifyNamedHost(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, firewallKind{})
+	l.echo(22)
+	d := l.daemon()
+	writeTemp(t, l.dir, ".knockclient.conf", fmt.Sprintf("verify = true\n[office]\nhost = %s\nport = 22\nkey-file = %s\njson = true\n", gateIP, l.keyFile), 0o600)
+	stdout, stderr, status := l.run(l.keyless("office"))
+	want := `{"host":"192.0.2.1","address":"192.0.2.1","ports":[{"port":22,"result":"open","listening":true}],"ip":"192.0.2.2","time":15,"knocks":1,"seconds":…,"result":"open"}` + "\n"
+	if diff := cmp.Diff(want, regexp.MustCompile(`"seconds":[\d.]+`).ReplaceAllString(stdout, `"seconds":…`)); diff != "" || status != 0 || stderr != "" {
+		t.Errorf("status %d, stderr %q, stdout (-want +got)\n%s", status, stderr, diff)
+	}
+	d.stop()
+}
+
+// loseFirst loses the last SYN of the first knock, which so many SYNs make.
+func loseFirst(syns, low int) *swapper {
+	n := 0
+	return &swapper{disturb: func(ip []byte) (time.Duration, bool) {
+		port, flags := int(binary.BigEndian.Uint16(ip[22:])), ip[33]
+		if ip[9] == 6 && port >= low && port <= low+255 && flags&(synFlag|ack) == synFlag {
+			n++
+		}
+		return 0, n == syns
+	}}
+}
+
+// The second knock is another one wherever knocks differ, also for a daemon that
+// takes none twice; and what is tried at a port does not spoil it.
+func TestVerifyKnocksAgain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		low, lost      int
+		client, daemon []string
+	}{
+		"the same":              {745, 8, nil, nil},
+		"random IV":             {745, 24, []string{"-header", "randomiv"}, []string{"-header", "randomiv"}},
+		"pad":                   {745, 15, nil, nil},
+		"among the knock ports": {1, 10, []string{"-port-min", "1"}, []string{"-port-min", "1"}}, // two tries come first
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, firewallKind{low: tt.low})
+			l.echo(22)
+			client, daemon := l.client, func() *runningDaemon { return l.daemon(tt.daemon...) }
+			if name == "pad" {
+				client, daemon = l.keyless, l.padDaemon
+				tt.client = []string{"-quiet", "-pad", filepath.Join(l.dir, "client.pad")}
+			}
+			l.swap(loseFirst(tt.lost, tt.low))
+			d := daemon()
+			args := append([]string{"-port", "22", "-verify", "-json", gateIP}, tt.client...)
+			if o, status := l.told(client(args...)); o.Knocks != 2 || status != 0 {
+				t.Errorf("status %d, %+v, want 2 knocks", status, o)
+			}
+			d.next("rule opened")
+			if o, status := l.told(client(append(args, "-time", "255")...)); o.Knocks != 1 || status != 0 || o.Result != "closed" {
+				t.Errorf("status %d, %+v, want 1 knock", status, o)
+			}
+			d.next("rule closed")
+			d.stop()
+		})
+	}
+}
+
+// padDaemon starts a daemon with a new one-time pad, whose copy is client.pad.
+func (l *lab) padDaemon() *runningDaemon {
+	l.t.Helper()
+	path := filepath.Join(l.dir, "gate.pad")
+	l.must("", filepath.Join(l.bin, "knockclient"), "-make-pad", path, "-knocks", "100", "-quiet")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	writeTemp(l.t, l.dir, "client.pad", string(text), 0o600)
+	conf := strings.ReplaceAll(l.daemonConf(), "key-file", "#key-file") + "pad = " + path + "\n"
+	return l.daemon("-conf", writeTemp(l.t, l.dir, "pad.conf", conf, 0o600))
+}
+
+// Through a network that loses one packet in twenty and delays each by chance, 99 of
+// 100 knocks open.
+func TestVerifyLossy(t *testing.T) {
+	t.Parallel()
+	const labs, each = 6, 17
+	var opened, knocks, tries atomic.Int64
+	counts := make([]atomic.Int64, 7)
+	t.Run("labs", func(t *testing.T) {
+		for i := range labs {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, firewallKind{feed: fromInterface})
+				l.echo(22)
+				random, calm := rand.New(rand.NewPCG(1, uint64(i))), new(atomic.Bool)
+				l.swap(&swapper{disturb: func([]byte) (time.Duration, bool) {
+					late := max(0, 30+10*random.NormFloat64())
+					if random.Float64() < 0.05 && !calm.Load() {
+						return 0, true
+					}
+					if calm.Load() {
+						return 0, false
+					}
+					return time.Duration(late * float64(time.Millisecond)), false
+				}})
+				d := l.daemon()
+				for range each {
+					o, status := l.told(l.client("-port", "22", "-verify", "-json", gateIP))
+					tries.Add(1)
+					knocks.Add(int64(o.Knocks))
+					if status == 0 && o.Result == "open" {
+						opened.Add(1)
+						counts[o.Knocks].Add(1)
+					}
+					calm.Store(true)
+					l.knock("-port", "22", "-time", "255")
+					eventually(t, "the port to be closed", func() bool { return len(l.open()) == 0 })
+					calm.Store(false)
+				}
+				d.stop()
+			})
+		}
+	})
+	t.Logf("%d of %d opened, with %d knocks in all; with 1, 2, … knocks: %v", opened.Load(), tries.Load(), knocks.Load(), numbers(counts[1:]))
+	if tries.Load() != labs*each || opened.Load() < tries.Load()-1 {
+		t.Errorf("%d of %d opened, want 99 of 100", opened.Load(), tries.Load())
+	}
+	if knocks.Load() < labs*each*11/10 {
+		t.Errorf("%d knocks: the network has lost little", knocks.Load())
+	}
+}
+
+func numbers(counts []atomic.Int64) (n []int64) {
+	for i := range counts {
+		n = append(n, counts[i].Load())
+	}
+	return n
 }
