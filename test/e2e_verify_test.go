@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // effort is what it took, which differs from time to time.
@@ -290,4 +292,65 @@ func (l *lab) knockFromAll(n int) <-chan told {
 	group.Wait()
 	close(said)
 	return said
+}
+
+// On a terminal a line says how it goes; it is gone when the client is stopped, which
+// is at once.
+func TestVerifyTerminal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, firewallKind{})
+	cmd := l.client("-verify", "-port", "22", gateIP)
+	shown := l.onTerminal(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the second knock", func() bool { return strings.Contains(shown.String(), "knock 2 of 6, port 22 is silent …") })
+	began := time.Now()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the status says more
+	if spent := time.Since(began); cmd.ProcessState.ExitCode() != 1 || spent > time.Second {
+		t.Errorf("it ended with status %d after %v, want 1 at once", cmd.ProcessState.ExitCode(), spent)
+	}
+	const last = "knockclient: error: interrupted\r\n"
+	eventually(t, "the error", func() bool { return strings.HasSuffix(shown.String(), last) })
+	want := `^192\.0\.2\.1: looking at port 22 …\r +\r192\.0\.2\.1: knock 1 of 6, port 22 is silent …\r +\r` +
+		`192\.0\.2\.1: knock 2 of 6, port 22 is silent …\r {44}\r` + regexp.QuoteMeta(last) + `$`
+	if !regexp.MustCompile(want).MatchString(shown.String()) {
+		t.Errorf("the terminal shows %q, want it to match %s", shown, want)
+	}
+}
+
+// onTerminal makes a terminal the standard error of a command that is to be started,
+// and gives what is shown there.
+func (l *lab) onTerminal(cmd *exec.Cmd) *watched {
+	l.t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	screen, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	shown, done := new(watched), make(chan bool)
+	go func() {
+		_, _ = io.Copy(shown, keyboard) // until nobody has the terminal open
+		close(done)
+	}()
+	l.t.Cleanup(func() {
+		screen.Close()
+		<-done
+		keyboard.Close()
+	})
+	cmd.Stderr = screen
+	return shown
 }

@@ -6,6 +6,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -46,6 +47,9 @@ func (c *Client) Run(ctx context.Context) error {
 	if c.Config.After.Proxy && err != nil && ctx.Err() != nil {
 		return ui.Status(nil, ui.StatusFailed) // ssh ends it so when it has no more use for it
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err := c.tell(o, err); err != nil {
 		return err
 	}
@@ -62,10 +66,10 @@ func (c *Client) Run(ctx context.Context) error {
 // over, if any are.
 func (c *Client) pursue(ctx context.Context, o *outcome) (net.Conn, error) {
 	w, err := c.findWay(ctx)
+	o.setWay(w)
 	if err != nil {
 		return nil, err
 	}
-	o.setWay(w)
 	if a := c.Config.After; a.Verify || a.Proxy || a.Exec != "" {
 		return c.verify(ctx, w, o)
 	}
