@@ -41,7 +41,7 @@ type outcome struct {
 	Result  string        `json:"result"`
 	Error   string        `json:"error,omitempty"` // what was said on standard error
 
-	sealed   bool // the knock says what it is for
+	must     string // be the same at both ends
 	verified *verifier
 	seen     string // the address that the host knows us by, as far as we know
 }
@@ -54,9 +54,14 @@ type portOutcome struct {
 }
 
 func newOutcome(c *config.Client) *outcome {
-	o := &outcome{Host: c.Host, Ports: []portOutcome{}, sealed: c.Sequence == nil}
-	if o.sealed {
-		o.Time = &c.Time
+	o := &outcome{Host: c.Host, Ports: []portOutcome{}}
+	switch {
+	case c.Sequence != nil:
+		o.must = "the sequence"
+	case c.Pad != "":
+		o.Time, o.must = &c.Time, "pad and port-min"
+	default:
+		o.Time, o.must = &c.Time, "key, cipher, header and port-min"
 	}
 	for _, port := range c.Ports {
 		o.Ports = append(o.Ports, portOutcome{Port: port, Result: resultSent})

@@ -16,6 +16,7 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/sequence"
+	"github.com/portknock/knock/pkg/ui"
 )
 
 // There is one object, whatever happens.
@@ -105,6 +106,32 @@ func TestJSONOfRun(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// Who stops a client is told so, but ssh, which has no use for it then.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		after  config.After
+		json   bool
+		stderr string
+		stdout string
+	}{
+		{config.After{}, false, "knockclient: error: interrupted\n", ""},
+		{config.After{Proxy: true}, false, "", ""},
+		{config.After{Exec: "echo never"}, false, "knockclient: error: interrupted\n", ""},
+		{config.After{Verify: true}, true, "knockclient: error: interrupted\n", `{"host":"127.0.0.1","address":"127.0.0.1","ports":[{"port":22,"result":"failed"}],` +
+			`"ip":"127.0.0.1","time":15,"knocks":0,"seconds":0,"result":"failed","error":"interrupted"}` + "\n"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		client, stdout, _ := newTestClient(config.Client{Host: "127.0.0.1", After: tt.after, JSON: tt.json, Delay: time.Hour})
+		var stderr strings.Builder
+		status := ui.Fail(&stderr, "knockclient", client.Run(ctx))
+		if status != 1 || stderr.String() != tt.stderr || stdout.String() != tt.stdout {
+			t.Errorf("%+v: status %d, stderr %q, stdout %q", tt, status, stderr.String(), stdout)
+		}
 	}
 }
 

@@ -16,22 +16,37 @@ import (
 func (c *Client) carry(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	go func() { // ends with the process if nothing comes on standard input; an error shows on the way back too
-		if _, err := io.Copy(conn, c.Stdin); err != nil {
-			return
-		}
+	go func() { // ends with the process if nothing comes on standard input
+		_, err := io.Copy(conn, c.Stdin)
+		c.Debug("standard input has ended: %v", err) // if it is the connection that broke, that shows on the way back too
 		if half, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
 	}()
-	_, err := io.Copy(c.Stdout, conn)
+	out := &output{w: c.Stdout}
+	_, err := io.Copy(out, struct{ io.Reader }{conn}) // and not by conn's own way, which hides whose an error is
 	if err == nil || ctx.Err() != nil {
 		return nil // whether all was sent does not matter to a side that has ended
+	}
+	if out.err != nil {
+		return fmt.Errorf("failed to pass on what came from %s: %w", conn.RemoteAddr(), out.err)
 	}
 	for op := (*net.OpError)(nil); errors.As(err, &op); {
 		err = op.Err // the addresses are said once
 	}
 	return fmt.Errorf("the connection to %s broke: %w", conn.RemoteAddr(), err)
+}
+
+// An output keeps the error that writing to w has ended with.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (n int, err error) {
+	n, err = o.w.Write(b)
+	o.err = err
+	return n, err
 }
 
 // environment is that of the command that is run in the client's place, env without the passphrase, which is none of its

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -98,6 +100,26 @@ func TestCarryEnds(t *testing.T) {
 				t.Errorf("error %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A full disk is not the connection's fault.
+func TestCarryNowhere(t *testing.T) {
+	t.Parallel()
+	ours, its := joined(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if _, err := io.WriteString(its, "something"); err != nil {
+		t.Fatal(err)
+	}
+	client, _, _ := newTestClient(config.Client{})
+	client.Stdin, client.Stdout = strings.NewReader(""), full
+	want := fmt.Sprintf("failed to pass on what came from %s: ", its.LocalAddr())
+	if err := client.carry(t.Context(), ours); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %s…", err, want)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestVerify(t *testing.T) {
 		return m
 	}
 	closing := config.Client{Ports: []uint16{22}, Time: knock.Close}
-	silentHint := "knockclient: hint: key, header and port-min must be as on the host, its daemon must run, and it must know this machine as 192.0.2.2: " + whyHint
+	silentHint := "knockclient: hint: key, cipher, header and port-min must be as on the host, its daemon must run, and it must know this machine as 192.0.2.2: " + whyHint
 	for name, tt := range map[string]struct {
 		c       config.Client
 		retries int // 0: 5, -1: 0

@@ -116,8 +116,8 @@ func (o *outcome) hint(left []*target) string {
 		return "it refuses: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
 	case refuses:
 		return "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
-	case o.sealed:
-		return fmt.Sprintf("key, header and port-min must be as on the host, its daemon must run, and it must know this machine as %s: %s", o.seen, why)
+	case o.IP == "":
+		return o.must + " must be as on the host, and its daemon must run: " + why
 	}
-	return "the sequence must be as on the host, and its daemon must run: " + why
+	return fmt.Sprintf("%s must be as on the host, its daemon must run, and it must know this machine as %s: %s", o.must, o.IP, why)
 }
