@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
@@ -33,10 +34,18 @@ type gate struct {
 	began     time.Time       // when all did
 	knockedAt []time.Duration // since then
 	triedAt   []time.Duration // since then
+	flying    int             // tries that wait for an answer
+	disturbed int             // knocks that began meanwhile
 }
 
 func (g *gate) knock(ctx context.Context, port uint16) error {
+	synctest.Wait() // tries that end at this very moment have ended
+	g.mu.Lock()
 	g.knockedAt = append(g.knockedAt, time.Since(g.began))
+	if g.flying > 0 {
+		g.disturbed++
+	}
+	g.mu.Unlock()
 	if err := sleepUntil(ctx, time.Now().Add(160*time.Millisecond)); err != nil {
 		return err
 	}
@@ -52,6 +61,7 @@ func (g *gate) knock(ctx context.Context, port uint16) error {
 }
 
 func (g *gate) dial(ctx context.Context, port uint16) (net.Conn, error) {
+	defer g.ends()
 	if !g.arrives() || sleepUntil(ctx, time.Now().Add(g.trip/2)) != nil {
 		return drop(ctx)
 	}
@@ -76,7 +86,14 @@ func (g *gate) arrives() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.triedAt = append(g.triedAt, time.Since(g.began))
+	g.flying++
 	return !g.lost[len(g.triedAt)]
+}
+
+func (g *gate) ends() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flying--
 }
 
 func drop(ctx context.Context) (net.Conn, error) {
@@ -111,15 +128,9 @@ func pursued(t *testing.T, c config.Client, g *gate) (stdout, stderr string, sta
 	terminal := new(bytes.Buffer)
 	client.Progress = terminal
 	line, _ := client.showProgress()
-	v := &verifier{
-		together: c.Sequence != nil, closing: client.closing(), keep: c.After.Proxy, retries: c.After.Retries,
-		dial: g.dial, knock: g.knock, show: line.show,
-	}
+	v := client.newVerifier()
+	v.dial, v.knock, v.show = g.dial, g.knock, line.show
 	g.closing = v.closing
-	for _, port := range client.Config.Ports {
-		v.targets = append(v.targets, &target{port: port})
-		v.near = v.near || client.isNear(port)
-	}
 	o := newOutcome(client.Config)
 	w := gateWay
 	if c.Sequence != nil {

@@ -42,22 +42,26 @@ type verifier struct {
 func (c *Client) verify(ctx context.Context, w way, o *outcome) (net.Conn, error) {
 	line, knocker := c.showProgress()
 	defer line.clear()
+	v := c.newVerifier()
+	v.dial, v.show = dialer(w.host), line.show
+	v.knock = func(ctx context.Context, port uint16) error { return knocker.knock(ctx, w, port) }
+	err := v.run(ctx)
+	o.setVerified(v)
+	return v.conn, err
+}
+
+func (c *Client) newVerifier() *verifier {
 	v := &verifier{
 		together: c.Config.Sequence != nil,
 		closing:  c.closing(),
 		keep:     c.Config.After.Proxy,
 		retries:  c.Config.After.Retries,
-		dial:     dialer(w.host),
-		show:     line.show,
-		knock:    func(ctx context.Context, port uint16) error { return knocker.knock(ctx, w, port) },
 	}
 	for _, port := range c.Config.Ports {
 		v.targets = append(v.targets, &target{port: port})
 		v.near = v.near || c.isNear(port)
 	}
-	err := v.run(ctx)
-	o.setVerified(v)
-	return v.conn, err
+	return v
 }
 
 // closing tells whether the knock closes its ports. What a sequence does, only the host knows.
@@ -112,7 +116,7 @@ func (v *verifier) look(ctx context.Context, p *probes, pace pace, before bool) 
 	phase, cancel := context.WithDeadline(ctx, began.Add(pace.end))
 	defer cancel()
 	trying := ctx
-	if before || v.near {
+	if before {
 		trying = phase
 	}
 	next := time.NewTimer(pace.at(0))

@@ -212,8 +212,8 @@ func TestTriesKeepAway(t *testing.T) {
 					}
 				}
 			}
-			if during > 0 || near && close > 0 {
-				t.Errorf("tries at %v, knocks at %v", g.triedAt, g.knockedAt)
+			if during > 0 || near && (close > 0 || g.disturbed > 0) {
+				t.Errorf("tries at %v, knocks at %v, of which %d in the midst of a try", g.triedAt, g.knockedAt, g.disturbed)
 			}
 			if n := len(g.triedAt); near && n > 80 || n > 160 || n < 40 {
 				t.Errorf("%d tries", n)
