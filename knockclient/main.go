@@ -49,6 +49,6 @@ func send(flags []ui.Given, hosts []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	knocking := client.Client{Config: c, Stdout: os.Stdout, Warn: warn, Debug: say(c.Debug, "debug")}
+	knocking := client.Client{Config: c, Stdin: os.Stdin, Stdout: os.Stdout, Progress: progress(c.Quiet), Warn: warn, Debug: say(c.Debug, "debug")}
 	return knocking.Run(ctx)
 }

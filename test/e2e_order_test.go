@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -29,6 +31,11 @@ type swapper struct {
 	rewrite func(syn []byte)      // an IP packet, before it is passed on
 	send    func(ip []byte) error // to the gate
 	held    [][]byte
+
+	// If not nil, it says of each packet how late it comes, or that it never does, and
+	// nothing is held.
+	disturb func(ip []byte) (late time.Duration, lost bool)
+	late    sync.WaitGroup
 }
 
 // swap puts a swapper in the way of the laptop's packets until the test ends.
@@ -55,6 +62,7 @@ func (l *lab) swap(s *swapper) {
 		if err := <-done; err != nil {
 			l.t.Errorf("the swapper: %v", err)
 		}
+		s.late.Wait()
 		unix.Close(raw)
 	})
 	l.laptop.in("ip", "link", "set", "tun0", "up")
@@ -97,6 +105,15 @@ func (s *swapper) run(tun *os.File) error {
 
 func (s *swapper) pass(ip []byte) error {
 	if ip[0] != 0x45 { // IPv6's own, or with options
+		return nil
+	}
+	if s.disturb != nil {
+		if late, lost := s.disturb(ip); !lost {
+			s.late.Go(func() {
+				time.Sleep(late) // the network's delay, not a wait
+				_ = s.send(ip)   // what does not arrive is lost
+			})
+		}
 		return nil
 	}
 	port := binary.BigEndian.Uint16(ip[22:])

@@ -17,7 +17,7 @@ const module = "github.com/portknock/knock/"
 // imports is who may import whom, the standard library apart: the packages of the module, and what each library's one
 // room is. Tests may import what they like.
 var imports = map[string][]string{
-	"knockclient": {"pkg/client", "pkg/config", "pkg/knocklab", "pkg/ui"},
+	"knockclient": {"golang.org/x/term", "pkg/client", "pkg/config", "pkg/knocklab", "pkg/ui"},
 	"knockdaemon": {"pkg/check", "pkg/config", "pkg/daemon", "pkg/keygen", "pkg/ui"},
 	"pkg/check": {
 		"golang.org/x/sys/unix", "pkg/command", "pkg/config", "pkg/firewall", "pkg/knock", "pkg/onetime", "pkg/packet", "pkg/pad", "pkg/sequence",

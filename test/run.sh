@@ -20,6 +20,7 @@ packages=(
 	ulogd2                                    # a logger of packets
 	zbar-tools                                # reads the QR code of a key
 	logrotate netcat-openbsd openssl procps rsyslog
+	openssh-client openssh-server             # a connection through a knock
 	systemd systemd-container                 # the unit, and a systemd to run it
 	bash-completion fish zsh                  # the shells that complete the commands' flags
 	shellcheck

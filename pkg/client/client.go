@@ -1,45 +1,85 @@
 // Package client makes a knock and sends it: one SYN to each port of the sequence, or one datagram where that is a port
-// of UDP, in order, waiting for no answer. What a knock says is left to packages knock and sequence, and what the user
-// asked for to package config.
+// of UDP, in order, waiting for no answer. If it is told to, it then looks whether the ports are as they should be, and
+// knocks again if not. What a knock says is left to packages knock and sequence, and what the user asked for to package
+// config.
 package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/sequence"
+	"github.com/portknock/knock/pkg/ui"
 )
 
-// A Client sends one knock.
+// A Client sends one knock, or some more until it has done what it should.
 type Client struct {
-	Config *config.Client
-	Stdout io.Writer                     // gets the sequence, if nothing is to be sent
-	Warn   func(format string, a ...any) // tells the user what may not be as he thinks
-	Debug  func(format string, a ...any) // tells the user how it goes
+	Config   *config.Client
+	Stdin    io.Reader                     // goes to the port, if that is asked for
+	Stdout   io.Writer                     // gets the sequence, if nothing is to be sent, or what became of it
+	Progress io.Writer                     // a terminal that shows how it goes, until it is over; nil: none does
+	Warn     func(format string, a ...any) // tells the user what may not be as he thinks
+	Debug    func(format string, a ...any) // tells the user how it goes
+
+	answered bool // the user was told that the knock ports are not closed
 }
 
 // Run makes the knock and does with it what the settings say: send it, print it or log it. Nothing is sent if
-// anything is wrong with the host, the route to it or the knock. It returns as soon as the last knock has left and
-// the pause after it is over. If a one-time pad is to be made, it does that instead.
+// anything is wrong with the host, the route to it or the knock. If nothing is to be done after it, Run returns as soon
+// as the last knock has left and the pause after it is over. Else it looks at the ports, knocks again as often as it
+// may, and says on Stdout how it ended; an error of [ui.StatusShut] or [ui.StatusBefore] is about that. If all is well
+// and there is a command to run, Run does not return, but on Windows. If a one-time pad is to be made, it does that
+// instead.
 func (c *Client) Run(ctx context.Context) error {
 	if c.Config.Other.MakePad != "" {
 		return c.makePad()
 	}
-	way, err := c.findWay(ctx)
-	if err != nil {
+	o := newOutcome(c.Config)
+	conn, err := c.pursue(ctx, o)
+	if c.Config.After.Proxy && err != nil && ctx.Err() != nil {
+		return ui.Status(nil, ui.StatusFailed) // ssh ends it so when it has no more use for it
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	if err := c.tell(o, err); err != nil {
 		return err
 	}
-	for _, port := range c.knocks() {
-		if err := c.knock(ctx, way, port); err != nil {
-			return err
-		}
+	switch {
+	case conn != nil:
+		return c.carry(ctx, conn)
+	case c.Config.After.Exec != "":
+		return replace(c.Config.After.Exec, o.environment(os.Environ()))
 	}
 	return nil
+}
+
+// pursue knocks, and looks what becomes of it if that is asked for. It gives the connection that bytes are to be carried
+// over, if any are.
+func (c *Client) pursue(ctx context.Context, o *outcome) (net.Conn, error) {
+	w, err := c.findWay(ctx)
+	o.setWay(w)
+	if err != nil {
+		return nil, err
+	}
+	if a := c.Config.After; a.Verify || a.Proxy || a.Exec != "" {
+		return c.verify(ctx, w, o)
+	}
+	for _, port := range c.knocks() {
+		if err := c.knock(ctx, w, port); err != nil {
+			return nil, err
+		}
+		o.Knocks++
+	}
+	return nil, nil
 }
 
 // knocks gives the ports that a knock each is for. A sequence is one knock, whatever it is for.
@@ -71,7 +111,8 @@ func (c *Client) send(ctx context.Context, host netip.Addr, steps []sequence.Ste
 	if err != nil {
 		return fmt.Errorf("failed to send the knock: %w", err)
 	}
-	if len(accepted) > 0 {
+	if len(accepted) > 0 && !c.answered {
+		c.answered = true
 		c.Warn("the host answered on %s: its firewall does not close the knock ports, so it may not log them either", format(accepted))
 	}
 	c.Debug("sent to %s", host)

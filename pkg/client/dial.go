@@ -28,7 +28,7 @@ const (
 func dialPackets(ctx context.Context, host netip.Addr, steps []sequence.Step, delay time.Duration) (accepted []uint16, err error) {
 	n := countTCP(steps)
 	ctx, cancel := context.WithCancel(ctx)
-	d := dials{host: host, source: freeSource(host, n, chooseSource), answers: make(chan answer, n)}
+	d := dials{host: host, source: freeSource(host, n, chooseSource), answers: make(chan ending, n)}
 	defer d.running.Wait()
 	defer cancel()
 	for i, step := range steps {
@@ -49,12 +49,12 @@ func dialPackets(ctx context.Context, host netip.Addr, steps []sequence.Step, de
 type dials struct {
 	host    netip.Addr
 	source  uint16      // of the next; 0: the kernel chooses
-	answers chan answer // has room for all
+	answers chan ending // has room for all
 	running sync.WaitGroup
 }
 
-// An answer is what became of the connection to a port: an error, or it was accepted.
-type answer struct {
+// An ending is what became of the connection to a port: an error, or it was accepted.
+type ending struct {
 	step sequence.Step
 	err  error
 }
@@ -97,7 +97,7 @@ func (d *dials) connect(ctx context.Context, step sequence.Step) error {
 		if failedTo("bind", err) {
 			err = d.dial(ctx, nil, step.Port, begin)
 		}
-		d.answers <- answer{step, err}
+		d.answers <- ending{step, err}
 		begin()
 	})
 	select {
