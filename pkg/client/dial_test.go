@@ -60,7 +60,7 @@ func TestDialFromPortInUse(t *testing.T) {
 	t.Parallel()
 	taken, _ := listen(t)
 	port, _ := listen(t)
-	d := dials{host: loopback, source: taken, answers: make(chan answer, 1)}
+	d := dials{host: loopback, source: taken, answers: make(chan ending, 1)}
 	defer d.running.Wait()
 	if err := d.connect(t.Context(), tcp(port)[0]); err != nil {
 		t.Fatal(err)
