@@ -147,7 +147,7 @@ logger_decided() {
 # start_daemon: line-age is a day, for imkmsg works out times from the uptime, and
 # this machine may have slept.
 start_daemon() {
-	show gate knockdaemon -keygen "$tmp/knock.key" | head -n 2
+	show gate knockdaemon -keygen "$tmp/knock.key" | sed -n 1,2p
 	cat >"$tmp/knockdaemon.conf" <<-EOF
 		log = $tmp/knock.log
 		log-prefix = "$prefix"

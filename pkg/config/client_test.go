@@ -116,6 +116,25 @@ func TestKindsOfKnock(t *testing.T) {
 	}
 }
 
+// refusal gives why a client's flags and arguments are wrong use, which they must be. FILE is what -conf names.
+func refusal(t *testing.T, flags []ui.Given, args string) string {
+	t.Helper()
+	c, err := LoadClient(flags, strings.Fields(args), noEnv)
+	if err == nil || c != nil {
+		t.Fatalf("got %+v, error %v", c, err)
+	}
+	if status := ui.Fail(new(strings.Builder), "p", err); status != ui.StatusUsage {
+		t.Errorf("status %d, want %d", status, ui.StatusUsage)
+	}
+	text := err.Error()
+	for _, f := range flags {
+		if f.Name == "conf" {
+			text = strings.ReplaceAll(text, f.Value, "FILE")
+		}
+	}
+	return text
+}
+
 // What goes with another kind of knock is refused as a flag, and what is missing is named.
 func TestWrongKindsOfKnock(t *testing.T) {
 	t.Parallel()
@@ -170,21 +189,8 @@ func TestWrongKindsOfKnock(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := LoadClient(test.flags, strings.Fields(test.args), noEnv)
-			if err == nil || c != nil {
-				t.Fatalf("got %+v, error %v", c, err)
-			}
-			got := err.Error()
-			for _, f := range test.flags {
-				if f.Name == "conf" {
-					got = strings.ReplaceAll(got, f.Value, "FILE")
-				}
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, refusal(t, test.flags, test.args)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
-			}
-			if status := ui.Fail(new(strings.Builder), "p", err); status != ui.StatusUsage {
-				t.Errorf("status %d, want %d", status, ui.StatusUsage)
 			}
 		})
 	}

@@ -132,21 +132,8 @@ func TestWrongHosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := LoadClient(test.flags, strings.Fields(test.args), noEnv)
-			if err == nil || c != nil {
-				t.Fatalf("got %+v, error %v", c, err)
-			}
-			got := err.Error()
-			for _, f := range test.flags {
-				if f.Name == "conf" {
-					got = strings.ReplaceAll(got, f.Value, "FILE")
-				}
-			}
-			if !strings.HasPrefix(got, test.want) {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-			if status := ui.Fail(new(strings.Builder), "p", err); status != ui.StatusUsage {
-				t.Errorf("status %d, want %d", status, ui.StatusUsage)
+			if diff := cmp.Diff(test.want, refusal(t, test.flags, test.args)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
 	}
