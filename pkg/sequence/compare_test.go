@@ -71,9 +71,7 @@ func (q *pair) step(t testing.TB, b []byte) int {
 		q.now = q.now.Add(time.Duration(1+b[2]%8) * 15 * time.Second)
 	}
 	if b[5] == 255 {
-		id, steps := int(b[1])%len(q.model.sections), mustParse("1,2,3,4,5"[:1+2*(b[2]%5)])
-		q.m.Replace(id, steps)
-		q.model.sections[id].Steps, q.model.since[id] = steps, q.model.tries
+		q.replace(int(b[1])%len(q.model.sections), b[2])
 	}
 	got, want := q.m.Observe(p, q.now), q.model.observe(p, q.now)
 	if !slices.Equal(want, got) {
@@ -82,7 +80,35 @@ func (q *pair) step(t testing.TB, b []byte) int {
 	if sources, want := q.m.Stats().Sources, len(q.model.sources); sources != want {
 		t.Fatalf("%+v: %d sources, want %d", p, sources, want)
 	}
+	if b[5] == 254 {
+		for i, match := range got {
+			q.replace(match.Section, b[1]+byte(i))
+		}
+	}
 	return len(got)
+}
+
+// replace gives a section other steps, or none, as a list of one-time sequences does.
+func (q *pair) replace(id int, choice byte) {
+	var steps []Step
+	texts := []string{"1", "1,2", "1,2,3", "1,2,3,4", "1,2,3,4,5", "", "2,1", "4:udp,1", "8,9", "2,3"}
+	if text := texts[int(choice)%len(texts)]; text != "" {
+		steps = mustParse(text)
+	}
+	q.m.Replace(id, steps)
+	q.model.replace(id, steps)
+}
+
+// replacing draws the last byte of a packet: whether a section gets other steps before it, or those that it makes match
+// after it. It does in so many of a thousand, and ten times as many.
+func replacing(random *rand.Rand, often int) byte {
+	switch n := random.IntN(1000); {
+	case n < often:
+		return 255
+	case n < 11*often:
+		return 254
+	}
+	return 0
 }
 
 // Random traffic gives the matches that the model gives, with room and without.
@@ -91,22 +117,27 @@ func TestModel(t *testing.T) {
 	for _, sources := range []int{1, 3, 100} {
 		for _, room := range []int{0, 1 << 20} {
 			for _, slow := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%d sources, room for %d, slow %t", sources, room, slow), func(t *testing.T) {
-					t.Parallel()
-					q := newPair(t, modelSections(slow), sources, room)
-					matches := q.run(t, rand.New(rand.NewPCG(1, uint64(sources))))
-					q.m.table.check(t)
-					if few := slices.Min(matches[:len(matches)-1]); few < 3 {
-						t.Errorf("little has happened: %d matches", matches)
-					}
-				})
+				for _, often := range []int{0, 20} {
+					t.Run(fmt.Sprintf("%d sources, room for %d, slow %t, replaced %d", sources, room, slow, often), func(t *testing.T) {
+						t.Parallel()
+						testModel(t, newPair(t, modelSections(slow), sources, room), often)
+					})
+				}
 			}
 		}
 	}
 }
 
+func testModel(t *testing.T, q *pair, often int) {
+	matches := q.run(t, rand.New(rand.NewPCG(1, uint64(q.model.o.MaxSources))), often)
+	q.m.table.check(t)
+	if few := slices.Min(matches[:len(matches)-1]); few < 3 {
+		t.Errorf("little has happened: %d matches", matches)
+	}
+}
+
 // run makes random packets, and knocks among them, and gives the number of matches of each section.
-func (q *pair) run(t *testing.T, random *rand.Rand) []int {
+func (q *pair) run(t *testing.T, random *rand.Rand, often int) []int {
 	matches := make([]int, len(q.model.sections))
 	var knock [][2]byte
 	var knocker byte
@@ -119,9 +150,7 @@ func (q *pair) run(t *testing.T, random *rand.Rand) []int {
 		if b[4] < 126 {
 			b[4] %= 16
 		}
-		if i%50 != 0 {
-			b[5] = 0
-		}
+		b[5] = replacing(random, often)
 		if len(knock) == 0 {
 			knock, knocker = knockOf(q.model.sections[random.IntN(len(matches))]), b[0]
 		} else if random.IntN(4) > 0 {

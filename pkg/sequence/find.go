@@ -23,17 +23,20 @@ func (m *Matcher) standing(t *try, id int) standing {
 	if t.used == 0 {
 		return usable
 	}
-	user := &m.sections[t.used-1]
-	switch {
-	case t.number <= user.since: // the user has other steps now
+	switch user := m.user(t); {
+	case user == nil:
 		return stray
-	case s.same(user.Section):
+	case s.same(*user):
 		return gone
-	case s.contains(user.Section):
+	case s.contains(*user):
 		return usable
 	}
 	return stray
 }
+
+// user gives the section that a used try has made match, as it was then, though its steps may have been replaced; nil if
+// that is forgotten. What is usable to a section has no such user, so none that is picked has.
+func (m *Matcher) user(t *try) *Section { return m.sections[t.used-1].then(t.number) }
 
 // counts tells whether a try is young enough for a section, if the newest one is.
 func (m *Matcher) counts(t, newest *try, s *section) bool {
@@ -82,7 +85,7 @@ func (m *Matcher) findPlain(id int, place uint32) bool {
 func (m *Matcher) use() {
 	for _, p := range m.picks {
 		t := &m.table.tries[p.place]
-		if t.used == 0 || m.sections[p.section].size() > m.sections[t.used-1].size() {
+		if t.used == 0 || m.sections[p.section].size() > m.user(t).size() {
 			t.used = uint32(p.section) + 1
 		}
 	}

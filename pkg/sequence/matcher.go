@@ -68,6 +68,20 @@ type section struct {
 	Section
 	kinds uint64 // that it takes
 	since uint64 // tries up to this number do not count
+
+	before      Section // what it was until it was last replaced,
+	beforeSince uint64  // for tries after this number
+}
+
+// then gives what s was when the try with that number came; nil if it has been replaced twice since.
+func (s *section) then(number uint64) *Section {
+	switch {
+	case number > s.since:
+		return &s.Section
+	case number > s.beforeSince:
+		return &s.before
+	}
+	return nil
 }
 
 // A group is the sections of one Target.
@@ -189,10 +203,11 @@ func kindsOf(p packet.Proto) uint64 {
 }
 
 // Replace gives a section new steps, at most MaxSteps and possibly none: its next one-time sequence. They count from now
-// on: tries remembered so far are not for them. Ports may be others then. Replace panics if there is no such section, or
-// the steps are none that New takes.
+// on: tries remembered so far are not for them. What the steps before have matched stays used (see Observe). Ports may be
+// others then. Replace panics if there is no such section, or the steps are none that New takes.
 func (m *Matcher) Replace(section int, steps []Step) {
 	s := &m.sections[section]
+	s.before, s.beforeSince = s.Section, s.since
 	s.Steps = slices.Clone(steps)
 	if err := s.check(); err != nil {
 		panic(err)

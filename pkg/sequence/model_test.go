@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // model is a Matcher for one who reads: lists that are looked through from end to end, and every choice of packets tried.
 type model struct {
 	sections []Section
-	since    []int // of each section: how many tries there were when it got its steps
+	replaced [][]int // of each section: how many tries there were each time it got other steps
 	o        Options
 	room     int // for tries of all sources
 	sources  []*modelSource
@@ -31,11 +32,32 @@ type modelTry struct {
 	from   uint16
 	to     Step
 	newFor []bool // for each section: it fits, and is no copy
-	used   []bool // for each section
+	used   []use
+}
+
+// A use is a section that a try has made match, as it was then.
+type use struct {
+	Section
+	id int
 }
 
 func newModel(sections []Section, o Options, room int) *model {
-	return &model{sections: slices.Clone(sections), since: make([]int, len(sections)), o: o, room: room}
+	return &model{sections: slices.Clone(sections), replaced: make([][]int, len(sections)), o: o, room: room}
+}
+
+func (m *model) replace(id int, steps []Step) {
+	m.sections[id].Steps = steps
+	m.replaced[id] = append(m.replaced[id], m.tries)
+}
+
+// age gives how often a section has got other steps since t came.
+func (m *model) age(id int, t *modelTry) (n int) {
+	for _, tries := range m.replaced[id] {
+		if t.number <= tries {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *model) keep() time.Duration {
@@ -94,7 +116,7 @@ func (m *model) observeAt(dst netip.Addr, p packet.Packet, now time.Time) (match
 	}
 	for id, tries := range picked {
 		for _, t := range tries {
-			t.used[id] = true
+			t.used = append(t.used, use{m.sections[id], id})
 		}
 	}
 	return matches
@@ -115,7 +137,7 @@ func (m *model) take(dst netip.Addr, p packet.Packet, now time.Time) *modelSourc
 			place = -1
 		}
 	}
-	t := &modelTry{at: now, from: p.SrcPort, to: Step{p.Proto, p.DstPort}, used: make([]bool, len(m.sections))}
+	t := &modelTry{at: now, from: p.SrcPort, to: Step{p.Proto, p.DstPort}}
 	if place >= 0 && src.tries[len(src.tries)-1].at.After(now) {
 		t.at = src.tries[len(src.tries)-1].at
 	}
@@ -178,15 +200,27 @@ func (m *model) count() (n int) {
 	return n
 }
 
-// user gives the longest section that has used t, or -1; of two that are as long, any.
-func (m *model) user(t *modelTry) int {
-	user := -1
-	for id := range t.used {
-		if t.used[id] && (user < 0 || m.sections[id].size() > m.sections[user].size()) {
-			user = id
-		}
+// user gives the longest section that has used t; of two that are as long, the first.
+func (t *modelTry) user() use {
+	return slices.MaxFunc(t.used, func(a, b use) int { return cmp.Or(a.size()-b.size(), b.id-a.id) })
+}
+
+func (m *model) standing(t *modelTry, id int) standing {
+	if !t.newFor[id] || m.age(id, t) > 0 {
+		return gone
 	}
-	return user
+	if len(t.used) == 0 {
+		return usable
+	}
+	switch s, user := m.sections[id], t.user(); {
+	case m.age(user.id, t) > 1:
+		return stray
+	case s.same(user.Section):
+		return gone
+	case s.contains(user.Section):
+		return usable
+	}
+	return stray
 }
 
 // find gives the tries that make a section match at the newest: those that come latest.
@@ -195,15 +229,10 @@ func (m *model) find(id int, tries []*modelTry) (uint16, []*modelTry) {
 	var view []*modelTry // as the section sees them
 	var part []bool      // which of them it can use
 	for _, t := range tries {
-		if !t.newFor[id] || newest.at.Sub(t.at) > s.Timeout || t.number <= m.since[id] {
-			continue
+		if standing := m.standing(t, id); standing != gone && newest.at.Sub(t.at) <= s.Timeout {
+			view = append(view, t)
+			part = append(part, standing == usable)
 		}
-		user := m.user(t)
-		if user >= 0 && t.number > m.since[user] && s.same(m.sections[user]) {
-			continue
-		}
-		view = append(view, t)
-		part = append(part, user < 0 || t.number > m.since[user] && s.contains(m.sections[user]))
 	}
 	if len(view) == 0 || view[len(view)-1] != newest || len(s.Steps) == 0 {
 		return 0, nil
@@ -245,6 +274,10 @@ func choose(steps []Step, tries []*modelTry, part []bool) []*modelTry {
 
 // readPort reads all tries, of which the first and the last are steps, as a dynamic knock.
 func readPort(s Section, tries []*modelTry, part []bool) (uint16, []*modelTry) {
+	last := len(tries) - 1
+	if !part[last] || !slices.Contains(s.Steps, tries[last].to) {
+		return 0, nil
+	}
 	var picked []*modelTry
 	for i, t := range tries {
 		if part[i] && (s.isDigit(t.to) || slices.Contains(s.Steps, t.to)) {

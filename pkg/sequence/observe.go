@@ -23,7 +23,8 @@ const copies = 2 * time.Minute
 // waits as long between two knocks, and cannot send a sequence that has a port twice.
 //
 // What has made a match counts no more for that section or one with the same steps, and for others it is a stray. But a
-// longer sequence that contains the matched one, in its order, may use it: it would never match otherwise.
+// longer sequence that contains the matched one, in its order, may use it: it would never match otherwise. This holds when
+// the matched section has got other steps meanwhile, too; once it has got others twice, what it has used is a stray.
 func (m *Matcher) Observe(p packet.Packet, now time.Time) []Match {
 	if m.began.IsZero() {
 		m.began = now
