@@ -18,6 +18,7 @@ packages=(
 	nmap                                      # scans the knock ports
 	ulogd2                                    # a logger of packets
 	zbar-tools                                # reads the QR code of a key
+	groff-base mandoc                         # format the manual pages
 	logrotate netcat-openbsd openssl procps rsyslog
 	systemd systemd-container                 # the unit, and a systemd to run it
 	bash-completion fish zsh                  # the shells that complete the commands' flags
