@@ -117,24 +117,26 @@ func (i manualItem) takesValue() bool {
 	return slices.Contains(i.head, "Ar") || slices.Contains(i.head, "=")
 }
 
-// examples gives the command lines under EXAMPLES, without their prompts, and the texts of files there.
-func (p *manualPage) examples() (commands, files []string) {
-	file := -1
+// A manualExample is one of the two: a command line without its prompt, or the text of a file.
+type manualExample struct{ command, file string }
+
+// examples gives what stands under EXAMPLES.
+func (p *manualPage) examples() (all []manualExample) {
+	inFile := false
 	for _, l := range p.lines {
 		switch {
 		case l.heading != "EXAMPLES":
 		case l.macro == "Dl":
-			commands = append(commands, unescapeManual.Replace(strings.Join(l.words[1:], " ")))
-		case l.macro == "Bd":
-			file = len(files)
-			files = append(files, "")
-		case l.macro == "Ed":
-			file = -1
-		case file >= 0:
-			files[file] += l.text + "\n"
+			all = append(all, manualExample{command: unescapeManual.Replace(strings.Join(l.words[1:], " "))})
+		case l.macro == "Bd" || l.macro == "Ed":
+			if inFile = l.macro == "Bd"; inFile {
+				all = append(all, manualExample{})
+			}
+		case inFile:
+			all[len(all)-1].file += l.text + "\n"
 		}
 	}
-	return commands, files
+	return all
 }
 
 // unescapeManual turns what mdoc needs written otherwise into what is read.
