@@ -110,6 +110,9 @@ func (d *desk) load(argv []string) (flags []ui.Given, err error) {
 	return flags, c.Run(argv[1:])
 }
 
+// widest is how long a command line can be, without its prompt, that stands on one line of a terminal.
+const widest = 78 - 11 - 2
+
 // offline tells whether a command needs no network and changes nothing outside of the desk.
 func offline(flags []ui.Given) bool {
 	return slices.ContainsFunc(flags, func(f ui.Given) bool {
@@ -130,6 +133,9 @@ func (d *desk) try(t *testing.T, commands, text string) {
 		name, value, _ := strings.Cut(assignment, "=")
 		d.env[name] = value
 		return
+	}
+	if len(text) > widest {
+		t.Errorf("%s: the example is cut on a terminal, and cannot be copied", text)
 	}
 	argv := d.argv(t, text)
 	if argv[0] == "" {
@@ -203,7 +209,7 @@ func (d *desk) tryExample(t *testing.T, m manual, commands string, e manualExamp
 	case e.command != "":
 		d.try(t, commands, e.command)
 	case proxy != nil: // it is ssh's
-		d.try(t, commands, strings.NewReplacer("%h", "gate.example.org", "%p", "22").Replace(proxy[1]))
+		d.try(t, commands, strings.NewReplacer("%h", "gate", "%p", "22").Replace(proxy[1]))
 	case m.command == "knockdaemon":
 		d.conf(t, "etc/knockdaemon.conf", e.file)
 		d.try(t, commands, "knockdaemon")
