@@ -360,6 +360,7 @@ func TestManualHeadings(t *testing.T) {
 // Both formatters that there are have nothing against the pages, and a terminal is wide enough for them.
 func TestManualForm(t *testing.T) {
 	t.Parallel()
+	needPrograms(t, "mandoc:mandoc", "groff:groff-base")
 	for _, m := range manuals(t) {
 		for _, path := range []string{m.page, m.keys} {
 			for _, command := range []string{"mandoc -T lint -W warning ", "groff -mdoc -T utf8 -ww -z "} {
