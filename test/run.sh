@@ -19,6 +19,7 @@ packages=(
 	nmap                                      # scans the knock ports
 	ulogd2                                    # a logger of packets
 	zbar-tools                                # reads the QR code of a key
+	groff-base mandoc                         # format the manual pages
 	logrotate netcat-openbsd openssl procps rsyslog
 	openssh-client openssh-server             # a connection through a knock
 	systemd systemd-container                 # the unit, and a systemd to run it

@@ -44,6 +44,9 @@ func hostSettings(title string) ([]Setting, error) {
 	return c.withHost(), checkHostTitle(title)
 }
 
+// HostSettings lists the settings that a section of knockclient's file can hold.
+func HostSettings() []Setting { return newClient().withHost() }
+
 // withHost adds what only a section can say.
 func (c *Client) withHost() []Setting {
 	return append(c.settings(), setting("host", "", name(&c.Host)))

@@ -14,6 +14,11 @@ import (
 	"github.com/portknock/knock/pkg/ui"
 )
 
+// SectionSettings lists the settings that a section of knockdaemon's file can hold, by its title: "key NAME", "options",
+// or the name of a sequence. Those of the last two are knockd's, some of them, and have no usage text. What cannot be a title
+// is an error.
+func SectionSettings(title string) ([]Setting, error) { return newDaemon().sectionSettings(title) }
+
 // sectionSettings gives the settings that a section of the file can hold.
 func (d *Daemon) sectionSettings(title string) ([]Setting, error) {
 	if title == "" {

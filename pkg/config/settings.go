@@ -50,6 +50,9 @@ func flagToggle(name, usage string, to *bool) Setting {
 	return s
 }
 
+// IsKey tells whether s is a key of the configuration file, and not a flag only.
+func (s Setting) IsKey() bool { return !s.flagOnly }
+
 // FlagsOf gives the flags that settings are.
 func FlagsOf(settings []Setting) []ui.Flag {
 	var flags []ui.Flag
