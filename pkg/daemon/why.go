@@ -31,7 +31,7 @@ func (s *setup) suspect(line []byte, now time.Time) {
 	case packet.OtherPrefix:
 		kind, text = trail.Prefix, found.Prefix
 	case packet.Foreign:
-		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger (log-head, log-regexp)"
+		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger: anybody may have written it, or the log has another form than log-head or log-regexp says"
 	}
 	s.trail.Note(pkt.Src, kind, text, now)
 }
