@@ -14,7 +14,7 @@ import (
 func once(c *config.Daemon) (done bool, err error) {
 	switch {
 	case c.Keygen.Path != "":
-		return true, keygen.Run(keygen.Options{Path: c.Keygen.Path, Name: c.Keygen.Name, QR: c.Keygen.QR}, os.Stdout)
+		return true, keygen.Run(keygen.Options(c.Keygen), os.Stdout)
 	case c.Ask.Any():
 		return true, daemon.Ask(context.Background(), c, os.Stdout)
 	case c.Check:

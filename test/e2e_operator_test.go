@@ -104,6 +104,43 @@ func TestOperator(t *testing.T) {
 	}
 }
 
+// While iptables hangs the daemon answers at once, what waits for it is not told of as open, and can be closed.
+func TestOperatorOfHangingFirewall(t *testing.T) {
+	t.Parallel()
+	l := newGate(t, "iptables")
+	l.wrapIPTables()
+	d := l.daemon()
+	l.instead("until [ ! -e " + l.dir + "/hang ]; do sleep 0.05; done")
+	hang := writeTemp(t, l.dir, "hang", "", 0o600)
+	l.say(ask("198.51.100.7", 5)) // which the daemon is busy with
+	d.next("knock accepted")
+	l.say(ask("198.51.100.8", 5))
+	d.next("knock accepted")
+	for _, src := range []string{"198.51.100.7", "198.51.100.8"} {
+		if text := l.ask("-status"); !regexp.MustCompile(regexp.QuoteMeta(src) + ` +22/tcp +not yet in force +key`).MatchString(text) {
+			t.Errorf("no word that %s waits in\n%s", src, text)
+		}
+		if text := l.ask("-why", src); !strings.Contains(text, "is not yet in the firewall") {
+			t.Errorf("-why %s says\n%s", src, text)
+		}
+	}
+	closing := make(chan string, 1)
+	go func() {
+		stdout, stderr, status := l.run(l.daemonCommand("-close", "198.51.100.8"))
+		closing <- fmt.Sprintf("%d %s%s", status, stdout, stderr)
+	}()
+	eventually(t, "the closing to be heard", func() bool { return len(asked[control.Status](l, "-status").Leases) == 1 })
+	if err := os.Remove(hang); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-closing, "0 closed 22/tcp, which was open to 198.51.100.8 by key\n"; got != want {
+		t.Errorf("-close says %q, want %q", got, want)
+	}
+	eventually(t, "the other rule", func() bool { return len(l.open()) == 1 })
+	l.wantOpenRules("198.51.100.7 22")
+	d.stop()
+}
+
 // Each reason for which a knock opens nothing is told.
 func TestWhy(t *testing.T) {
 	t.Parallel()

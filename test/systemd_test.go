@@ -223,7 +223,8 @@ func TestUnitUnderSystemd(t *testing.T) {
 			m := boot(t)
 			m.iptables = variant
 			before := m.rules()
-			m.install(more...)
+			m.install(append(more, "sed -i '1i metrics = 127.0.0.1:9745' /etc/knockdaemon.conf",
+				"install -D -m 644 examples/knockdaemon-metrics.conf /etc/systemd/system/knockdaemon.service.d/metrics.conf")...)
 			want := "Type=notify\nWatchdogUSec=1min 30s\nNRestarts=0\nActiveState=active\nSubState=running\n"
 			if diff := cmp.Diff(want, m.show("Type,NRestarts,WatchdogUSec,ActiveState,SubState")); diff != "" {
 				t.Errorf("the service (-want +got):\n%s", diff)
@@ -238,6 +239,12 @@ func TestUnitUnderSystemd(t *testing.T) {
 			}
 			if leases := m.run("cat /var/lib/knockdaemon/leases"); !strings.Contains(leases, `"boot":"`+strings.TrimSpace(string(boot))+`"`) {
 				t.Errorf("the journal does not name the boot %s: %s", boot, leases)
+			}
+			if got := m.run("build/knockdaemon -status"); !strings.Contains(got, "watching /var/log/knock.log\n") || !strings.Contains(got, "127.0.0.1  22/tcp  4 min") {
+				t.Errorf("the status:\n%s", got)
+			}
+			if got := m.run("curl --silent --show-error http://127.0.0.1:9745/metrics"); !strings.Contains(got, "\nknockdaemon_leases{action=\"open\"} 1\n") {
+				t.Errorf("the metrics:\n%s", got)
 			}
 			m.run("systemctl reload knockdaemon")
 			m.knock(255)

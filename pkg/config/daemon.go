@@ -65,6 +65,7 @@ type Keygen struct {
 	Path string // of its file; empty: none
 	Name string // whose it is; empty: the one at the top of the configuration
 	QR   bool   // show it for a telephone
+	Conf string // the configuration file that it is for, if one was named
 }
 
 // Values of Daemon.Output.

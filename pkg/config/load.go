@@ -57,6 +57,9 @@ func LoadDaemon(flags []ui.Given, env func(string) string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.Keygen.Path != "" {
+		d.Keygen.Conf = file.path
+	}
 	if alone, err := d.checkAlone(from); alone || err != nil {
 		return d, err
 	}

@@ -115,8 +115,8 @@ func TestServe(t *testing.T) {
 		"why of nobody": {get("/why"), 400, `{"error":"\"\" is not ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT: not an address"}`},
 		"a panic":       {get("/why?address=192.0.2.1"), 500, `{"error":"panic: a mistake\u001b"}`},
 		"close": {post(`{"target": "203.0.113.7"}`), 200, `{"target":"203.0.113.7","closed":[` +
-			`{"address":"203.0.113.7","port":22,"proto":"tcp","action":"open","by":"key","from":"203.0.113.7","until":null,"left_seconds":null,"closing":false},` +
-			`{"address":"203.0.113.7","port":80,"proto":"tcp","action":"open","by":"key","from":"","until":"1970-01-01T00:00:00Z","left_seconds":0,"closing":false}]}`},
+			`{"address":"203.0.113.7","port":22,"proto":"tcp","action":"open","by":"key","from":"203.0.113.7","until":null,"left_seconds":null,"waiting":false,"closing":false},` +
+			`{"address":"203.0.113.7","port":80,"proto":"tcp","action":"open","by":"key","from":"","until":"1970-01-01T00:00:00Z","left_seconds":0,"waiting":false,"closing":false}]}`},
 		"close, in vain":      {post(`{"target": "203.0.113.7:1"}`), 500, `{"error":"iptables is missing\u001b"}`},
 		"close what?":         {post(`{}`), 400, `{"error":"failed to read what to close: no \"target\""}`},
 		"close null":          {post(`{"target":null}`), 400, `{"error":"failed to read what to close: no \"target\""}`},

@@ -145,7 +145,7 @@ func unreachable(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ui.Hint(fmt.Errorf("no knockdaemon is running with the socket %q", path),
-			"start it, or name the -conf or -state-dir that it was started with")
+			"start it, or name the -conf or -state-dir that it was started with; if it runs, and somebody has removed the socket, restart it")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ui.Hint(fmt.Errorf("the knockdaemon that made the socket %q is no longer running", path), "start it")
 	case errors.Is(err, fs.ErrPermission):

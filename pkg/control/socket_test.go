@@ -215,7 +215,7 @@ func TestAskWhereNobodyAnswers(t *testing.T) {
 		want   string
 	}{
 		"no socket": {nil, `knockdaemon: error: no knockdaemon is running with the socket "DIR/s"
-knockdaemon: hint: start it, or name the -conf or -state-dir that it was started with
+knockdaemon: hint: start it, or name the -conf or -state-dir that it was started with; if it runs, and somebody has removed the socket, restart it
 `},
 		"a stale one": {stale, `knockdaemon: error: the knockdaemon that made the socket "DIR/s" is no longer running
 knockdaemon: hint: start it

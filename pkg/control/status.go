@@ -58,6 +58,7 @@ type Lease struct {
 	Until   *time.Time `json:"until"`        // null: no limit
 	// Left is the whole seconds until Until, at least 0, when the answer was made; null: no limit. Serve fills it in.
 	Left    *int64 `json:"left_seconds"`
+	Waiting bool   `json:"waiting"` // it was granted, and the firewall is still being told, or refuses
 	Closing bool   `json:"closing"` // it has ended, and the firewall is being told
 }
 

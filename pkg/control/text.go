@@ -215,6 +215,8 @@ func left(l Lease, now time.Time) string {
 	switch {
 	case l.Closing:
 		return "closing"
+	case l.Waiting:
+		return "not yet in force"
 	case l.Until == nil:
 		return "no limit"
 	}

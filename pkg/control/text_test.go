@@ -80,6 +80,15 @@ queue seconds  0.25
 			Status{Version: "v1.2", Process: 1, Started: now, Leases: []Lease{{Address: netip.MustParseAddr("192.0.2.1"), Action: Ban}}},
 			"knockdaemon v1.2, process 1, up 0 s; watching nothing\nnothing is open\nbanned     for       by\n192.0.2.1  no limit  -\n",
 		},
+		"the firewall has not heard of it yet": {
+			Status{Version: "v1.2", Process: 1, Started: now, Leases: []Lease{
+				{Address: netip.MustParseAddr("192.0.2.1"), Port: 22, Proto: "tcp", Action: Open, By: "key", Until: at(time.Hour), Waiting: true},
+				{Address: netip.MustParseAddr("192.0.2.2"), Action: Ban, Until: at(time.Hour), Waiting: true},
+			}},
+			"knockdaemon v1.2, process 1, up 0 s; watching nothing\n" +
+				"open to    port    for               by   knocked from\n192.0.2.1  22/tcp  not yet in force  key  -\n" +
+				"banned     for               by\n192.0.2.2  not yet in force  -\n",
+		},
 		"hostile names": {
 			Status{
 				Version: "v1\x1b[2J", Process: 1, Started: now,

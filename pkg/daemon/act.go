@@ -47,7 +47,24 @@ func (d *Daemon) act(k decision) {
 	default:
 		err = d.leases.Open(r, time.Duration(k.payload.Time)*time.Minute, k.by())
 	}
+	d.reportUndone(err, k)
+}
+
+// reportUndone is reportRefused for a knock, and remembers it for who asks why.
+func (d *Daemon) reportUndone(err error, k decision) {
+	if err != nil {
+		d.noteRefused(k.src, k.payload.IP, err.Error(), d.setup.pipeline.now)
+	}
 	d.reportRefused(err, "knock not carried out", k.src)
+}
+
+// noteRefused notes that what src has knocked for, and what was to be opened to another address maybe, was refused in the
+// end.
+func (d *Daemon) noteRefused(src, other netip.Addr, reason string, now time.Time) {
+	d.trail.Note(src, trail.Refused, reason, now)
+	if other != src {
+		d.trail.Note(other, trail.Refused, reason, now)
+	}
 }
 
 // Whoever has seen a sequence can send it from as many forged addresses as he likes: that must leave room for keys.
@@ -58,14 +75,14 @@ var errNoRoom = fmt.Errorf("%d of %d places for open ports and bans are taken: t
 // actOnEvent has done what a sequence asked for: ports first, which take no time, then commands.
 func (d *Daemon) actOnEvent(k decision) {
 	for _, p := range k.event.Close {
-		d.reportRefused(d.leases.Close(p.Rule(k.src), k.by()), "knock not carried out", k.src)
+		d.reportUndone(d.leases.Close(p.Rule(k.src), k.by()), k)
 	}
 	for _, r := range k.event.opens(k.src, k.port) {
 		err := errNoRoom
 		if d.leases.Has(r) || d.leases.Held() < maxOfSequences {
 			err = d.leases.Open(r, k.event.Time, k.by())
 		}
-		d.reportRefused(err, "knock not carried out", k.src)
+		d.reportUndone(err, k)
 	}
 	if job, ok := k.event.job(k.src); ok {
 		d.run(job)

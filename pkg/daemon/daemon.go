@@ -37,7 +37,7 @@ type Daemon struct {
 	runs     *notify.Part // and with that on commands
 
 	started time.Time
-	trail   *trail.Trail // guarded by mu
+	trail   *trail.Trail
 	feed    feed
 	bare    bool        // there is no firewall to work with, and none is needed
 	watched atomic.Bool // some source was

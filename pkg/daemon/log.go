@@ -94,6 +94,9 @@ func (d *Daemon) reportRule(e lease.Event) {
 	}
 	switch e.Kind {
 	case lease.Refused:
+		if e.Rule.Action != firewall.Drop {
+			d.noteRefused(e.By.From, e.Rule.Src, "the journal cannot be written, so nothing is opened", time.Now())
+		}
 		log.Error(what + " refused: the journal cannot be written")
 	case lease.OpenFailed:
 		log.Error(what + " not added, will try again")

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,7 +91,7 @@ func leasesOf(all []lease.Lease) (list []control.Lease) {
 	for _, l := range all {
 		one := control.Lease{
 			Address: l.Rule.Src, Port: l.Rule.Port, Proto: "tcp", Action: control.Open,
-			By: l.By.Who, From: l.By.From, Closing: l.Closing,
+			By: l.By.Who, From: l.By.From, Waiting: l.Waiting, Closing: l.Closing,
 		}
 		switch {
 		case l.Rule.Action == firewall.Drop:
@@ -127,14 +126,22 @@ func (d *Daemon) closeFor(ctx context.Context, t control.Target) (closed []contr
 	}
 	ticker := time.NewTicker(closeEvery)
 	defer ticker.Stop()
-	for d.stillHeld(held) {
+	for left := held; ; {
+		for len(left) > 0 && d.leases.Gone(left[0].Rule) {
+			left = left[1:]
+		}
+		if len(left) == 0 {
+			return leasesOf(held), nil
+		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // nobody asks by then whether it is tried again
+				return nil, errors.New("the daemon has been told to end, and the firewall was not changed yet: the log says what became of it")
+			}
 			return nil, errors.New("the firewall was not changed yet, which is being tried again: the log says why")
 		case <-ticker.C:
 		}
 	}
-	return leasesOf(held), nil
 }
 
 // heldFor gives what is open to the address of t, at its port if it has one. A ban is not open.
@@ -145,16 +152,6 @@ func (d *Daemon) heldFor(t control.Target) (list []lease.Lease) {
 		}
 	}
 	return list
-}
-
-func (d *Daemon) stillHeld(list []lease.Lease) bool {
-	now := d.leases.Leases()
-	for _, l := range list {
-		if slices.ContainsFunc(now, func(n lease.Lease) bool { return n.Rule == l.Rule }) {
-			return true
-		}
-	}
-	return false
 }
 
 // counters gives what was seen and done so far.
@@ -180,8 +177,9 @@ func (d *Daemon) counters() []control.Counter {
 
 // feed is how the one source of packets is doing.
 type feed struct {
-	mu    sync.Mutex // guards state
+	mu    sync.Mutex // guards state and ended
 	state control.Source
+	ended bool // the reading has ended with the problem in state, and is begun anew
 }
 
 func (f *feed) get() control.Source {
@@ -192,20 +190,35 @@ func (f *feed) get() control.Source {
 
 // started notes that a source is read: packets come, unless it has said already why they do not.
 func (f *feed) started(name string) {
-	if now := f.get(); now.Name != name || now.Problem == "" {
-		f.set(name, "")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Name != name || f.state.Problem == "" || f.ended {
+		f.put(name, "")
 	}
 }
 
-// set notes that a source is watched, or why not.
-func (f *feed) set(name string, problem string) {
+// end notes that a source is no longer read at all.
+func (f *feed) end(name, problem string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.put(name, problem)
+	f.ended = true
+}
+
+// set notes that a source is watched, or why not.
+func (f *feed) set(name, problem string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.put(name, problem)
+}
+
+// put is set for who holds f.mu.
+func (f *feed) put(name, problem string) {
 	watching := problem == ""
 	if f.state.Name != name || f.state.Watching != watching {
 		f.state.Since = time.Now()
 	}
-	f.state.Name, f.state.Watching, f.state.Problem = name, watching, problem
+	f.state.Name, f.state.Watching, f.state.Problem, f.ended = name, watching, problem, false
 }
 
 // note takes up what a source has reported, if it says that packets come, or why not.

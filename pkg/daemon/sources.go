@@ -41,7 +41,7 @@ func (d *Daemon) watch(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			d.feed.set(d.config().Source.String(), err.Error())
+			d.feed.end(d.config().Source.String(), err.Error())
 			failed = min(max(time.Second, 2*failed), maxWatchDelay)
 			d.log.WithError(err).WithField("source", d.config().Source.String()).Error("nothing is watched, will try again")
 			d.idle(watching, failed)

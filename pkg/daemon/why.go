@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/portknock/knock/pkg/control"
+	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
 	"github.com/portknock/knock/pkg/packet"
 	"github.com/portknock/knock/pkg/sequence"
+	"github.com/portknock/knock/pkg/tracker"
 	"github.com/portknock/knock/pkg/trail"
 )
 
@@ -29,7 +31,7 @@ func (s *setup) suspect(line []byte, now time.Time) {
 	case packet.OtherPrefix:
 		kind, text = trail.Prefix, found.Prefix
 	case packet.Foreign:
-		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger (log-head, log-regexp)"
+		kind, text = trail.Foreign, "a line like the firewall's was not written by the kernel's logger: anybody may have written it, or the log has another form than log-head or log-regexp says"
 	}
 	s.trail.Note(pkt.Src, kind, text, now)
 }
@@ -47,24 +49,24 @@ func (p *pipeline) isPort(port uint16) bool {
 // why tells what was seen from an address, and why that opened nothing.
 func (d *Daemon) why(src netip.Addr) control.Why {
 	now := time.Now()
-	open := leasesOf(d.leasesOf(src))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	w := inquiry{setup: d.setup, src: src, now: now}
-	w.addWindows()
-	w.addNotes()
-	w.addProgress()
-	return control.Why{Address: src, Verdict: w.verdict(open), Findings: w.findings, Open: open}
-}
-
-// leasesOf gives what is open to an address, or banned for it.
-func (d *Daemon) leasesOf(src netip.Addr) (list []lease.Lease) {
+	w := inquiry{src: src, now: now}
+	var open []lease.Lease // to src, or a ban of it
 	for _, l := range d.leases.Leases() {
 		if l.Rule.Src == src {
-			list = append(list, l)
+			open = append(open, l)
+		} else if l.By.From == src && !l.Closing {
+			w.elsewhere = true
 		}
 	}
-	return list
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.setup = d.setup
+	notes := d.trail.Of(src, now)
+	w.findLast(notes)
+	w.addWindows()
+	w.addNotes(notes)
+	w.addProgress()
+	return control.Why{Address: src, Verdict: w.verdict(open), Findings: w.findings, Open: leasesOf(open)}
 }
 
 // An inquiry collects what is known of one address.
@@ -73,11 +75,24 @@ type inquiry struct {
 	src      netip.Addr
 	now      time.Time
 	findings []control.Finding
-	// For the verdict: the newest things that speak for themselves, and what the SYNs lack.
-	last  trail.Entry // the newest Refused or Accepted
-	other string      // of a line that was not taken
-	lacks string
+	// For the verdict: the newest things that speak for themselves, and what the packets that came since lack.
+	last      trail.Entry // the newest Refused or Accepted; of both at once, Refused
+	elsewhere bool        // what it knocked for is open to another address
+	other     string      // of a line that was not taken
+	lacks     string
 }
+
+// findLast looks for the last word on its knocks.
+func (w *inquiry) findLast(notes []trail.Entry) {
+	for _, e := range notes {
+		if (e.Kind == trail.Refused || e.Kind == trail.Accepted) && e.Last.After(w.last.Last) {
+			w.last = e
+		}
+	}
+}
+
+// isRefused tells whether the last word was no. That stands until there is another whole knock.
+func (w *inquiry) isRefused() bool { return !w.last.Last.IsZero() && w.last.Kind == trail.Refused }
 
 func (w *inquiry) add(kind, text string, count int, last time.Time) {
 	w.findings = append(w.findings, control.Finding{Kind: kind, Text: text, Count: uint64(count), Last: &last})
@@ -104,11 +119,36 @@ func (w *inquiry) addWindows() {
 			break
 		}
 	}
-	shortest := 0
+	fresh, shortest := w.since(tries), 0
 	for _, k := range p.keys {
 		if shortest == 0 || k.length < shortest {
 			shortest = k.length
 		}
+	}
+	isKnock := w.addTries(tries)
+	switch {
+	case fresh == 0 || w.isRefused() && fresh < shortest || isKnock:
+	case len(tries) < shortest:
+		w.lacks = fmt.Sprintf("only %d SYNs of the %d of a knock were seen: the others were lost, or not logged, or it stood still for more than %s",
+			len(tries), shortest, w.setup.config.QueueTimeout)
+	default:
+		w.lacks = "its SYNs are no knock of any key: another passphrase, IV, header or port-min at the two ends, or some were lost or came in another order"
+	}
+}
+
+// since counts the tries after the last word on its knocks.
+func (w *inquiry) since(tries []tracker.Try) (n int) {
+	for _, t := range tries {
+		if t.At.After(w.last.Last) {
+			n++
+		}
+	}
+	return n
+}
+
+// addTries looks at what each key makes of the last tries, and tells whether one finds a knock.
+func (w *inquiry) addTries(tries []tracker.Try) (isKnock bool) {
+	for _, k := range w.setup.pipeline.keys {
 		if len(tries) < k.length {
 			continue
 		}
@@ -116,15 +156,13 @@ func (w *inquiry) addWindows() {
 		for i, t := range tries[len(tries)-k.length:] {
 			ports[i] = t.DstPort
 		}
-		if err := k.reader.try(ports); err != nil {
-			w.add("window", fmt.Sprintf("%s: the last %d SYNs: %v", k.title(), k.length, err), 0, last.At)
-			w.lacks = "its SYNs are no knock of any key: another passphrase, IV, header or port-min at the two ends, or some were lost or came in another order"
+		err := k.reader.try(ports)
+		isKnock = isKnock || err == nil
+		if err != nil {
+			w.add("window", fmt.Sprintf("%s: the last %d SYNs: %v", k.title(), k.length, err), 0, tries[len(tries)-1].At)
 		}
 	}
-	if len(tries) < shortest {
-		w.lacks = fmt.Sprintf("only %d SYNs of the %d of a knock were seen: the others were lost, or not logged, or it stood still for more than %s",
-			len(tries), shortest, w.setup.config.QueueTimeout)
-	}
+	return isKnock
 }
 
 // addProgress looks how far the address is in each sequence.
@@ -146,13 +184,16 @@ func (w *inquiry) addProgress() {
 			text += fmt.Sprintf(" in %s, and seq_timeout is %s", took.Round(time.Second), e.Match.Timeout)
 		}
 		w.add("sequence", text, 0, s.Last)
+		if w.isRefused() && s.Done < s.Of {
+			continue
+		}
 		w.lacks = cmp.Or(w.lacks, "a sequence is not complete: "+text)
 	}
 }
 
 // addNotes looks at what happened to the address alone.
-func (w *inquiry) addNotes() {
-	for _, e := range w.setup.trail.Of(w.src, w.now) {
+func (w *inquiry) addNotes(notes []trail.Entry) {
+	for _, e := range notes {
 		kind, text := "", e.Text
 		switch e.Kind {
 		case trail.Refused:
@@ -173,29 +214,36 @@ func (w *inquiry) addNotes() {
 		case trail.Ignored:
 			kind, text = "ignored", "packets ignored while it was banned"
 		}
-		if (e.Kind == trail.Refused || e.Kind == trail.Accepted) && e.Last.After(w.last.Last) {
-			w.last = e
-		}
 		w.add(kind, text, int(e.Count), e.Last)
 	}
 }
 
 // verdict says in one sentence why nothing is open, or what is.
-func (w *inquiry) verdict(open []control.Lease) string {
+func (w *inquiry) verdict(open []lease.Lease) string {
+	waiting, closing := 0, 0
 	for _, l := range open {
-		if l.Action == control.Ban {
+		switch {
+		case l.Rule.Action == firewall.Drop && !l.Closing:
 			return "it is banned, because it guessed knocks: name it in never-ban and reload to lift that"
+		case l.Closing:
+			closing++
+		case l.Waiting:
+			waiting++
 		}
 	}
 	switch {
-	case len(open) > 0:
+	case len(open) > waiting+closing:
 		return "something is open to it"
-	case !w.last.Last.IsZero() && w.last.Kind == trail.Refused:
-		return "its knock was refused: " + w.last.Text
-	case !w.last.Last.IsZero():
-		return "its knock was heeded, and nothing is open any more: " + w.last.Text
+	case waiting > 0:
+		return "its knock was heeded, and is not yet in the firewall, which is tried again: the log says why"
 	case w.lacks != "":
 		return w.lacks
+	case w.isRefused():
+		return "its knock was refused: " + w.last.Text
+	case w.elsewhere:
+		return "what it knocked for is open to another address than its own: " + w.last.Text
+	case !w.last.Last.IsZero():
+		return "its knock was heeded, and nothing is open any more: " + w.last.Text
 	case w.other != "":
 		return w.other
 	case len(w.findings) > 0:

@@ -82,7 +82,7 @@ type Event struct {
 	Kind  string        // one of the kinds above
 	Rule  firewall.Rule // the rule that changed; a Drop is a ban
 	Until time.Time     // of Opened and Refreshed: the end by the wall clock; zero for no limit
-	By    By            // who had it opened or, of Closed, closed
+	By    By            // who had it opened or, of Closed, closed; of Refused, asked for it
 	Err   error         // of Refused, OpenFailed, CloseFailed and Left: why
 }
 
@@ -117,11 +117,13 @@ type By struct {
 	From netip.Addr // the address that knocked
 }
 
-// Lease is what is to be in the firewall, or still has to go.
+// Lease is what is to be in the firewall, or still has to go. Only one that neither
+// waits nor closes is known to be there.
 type Lease struct {
 	Rule    firewall.Rule
 	By      By
 	Until   time.Time // by the wall clock; zero: no limit
+	Waiting bool      // it was asked for, but the rule could not be put in yet
 	Closing bool      // it has ended, but the rule could not be taken out yet
 }
 

@@ -33,9 +33,9 @@ func TestFailingAdd(t *testing.T) {
 		h.calls("add 192.0.2.1 22/tcp", "add 192.0.2.2 22/tcp")
 		h.at(7)
 		h.at(15)
-		h.leases("192.0.2.1 22/tcp 20s", "192.0.2.2 22/tcp 25s")
+		h.leases("192.0.2.1 22/tcp 20s waiting", "192.0.2.2 22/tcp 25s waiting")
 		h.at(20)
-		h.leases("192.0.2.2 22/tcp 25s")
+		h.leases("192.0.2.2 22/tcp 25s waiting")
 		h.fake.Fail(firewall.OpAdd, nil)
 		h.at(24)
 		h.rules("chain\n")
@@ -234,6 +234,31 @@ func TestNobodyWaits(t *testing.T) {
 			t.Errorf("open after the end: got error %v, want ErrStopped", err)
 		}
 		h.done <- nil
+	})
+}
+
+// TestWaiting has a firewall that hangs: what was asked for meanwhile is told, as what is
+// not there yet, and so can be closed before it ever is.
+func TestWaiting(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.Manager.backend = hanging{h.fake}
+		h.open(ip1, 600) // which Run is busy with
+		h.must(h.Open(two, time.Hour, alice))
+		h.leases("192.0.2.1 22/tcp 600s waiting", "192.0.2.2 22/tcp 3600s waiting")
+		h.must(h.Close(two, By{}))
+		h.leases("192.0.2.1 22/tcp 600s waiting")
+		if h.Gone(one) || h.Gone(two) {
+			t.Error("what has not been looked at yet is gone")
+		}
+		h.at(hang.Seconds() + 1)
+		h.leases("192.0.2.1 22/tcp 600s")
+		if h.Gone(one) || !h.Gone(two) {
+			t.Errorf("%q is gone: %t, %q is gone: %t; want the second", one, h.Gone(one), two, h.Gone(two))
+		}
+		h.rules("chain\naccept 192.0.2.1 22/tcp until 600\n")
+		h.open(ip1, 1200)
+		h.leases("192.0.2.1 22/tcp 1211s") // refreshed, it is there all the time
+		h.at(25)
 	})
 }
 

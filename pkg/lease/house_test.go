@@ -238,6 +238,9 @@ func (h *house) leases(want ...string) {
 		if !l.Until.IsZero() {
 			s += fmt.Sprintf(" %.0fs", l.Until.Sub(h.begin).Seconds())
 		}
+		if l.Waiting {
+			s += " waiting"
+		}
 		if l.Closing {
 			s += " closing"
 		}

@@ -264,24 +264,45 @@ func (m *Manager) Held() int {
 	return n
 }
 
-// Leases gives what is held, in the order of [firewall.Rule.Compare].
+// Leases gives what is held, in the order of [firewall.Rule.Compare], and what was
+// asked for and not taken up yet: a firewall that hangs keeps requests waiting.
 func (m *Manager) Leases() []Lease {
+	list := m.list()
+	slices.SortFunc(list, func(a, b Lease) int { return a.Rule.Compare(b.Rule) })
+	return list
+}
+
+func (m *Manager) list() (list []Lease) {
 	now := m.clock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var list []Lease
-	for r, e := range m.entries {
-		if e.todo == nil && !e.open {
-			continue
-		}
-		l := Lease{Rule: r, By: e.by, Closing: !e.open}
-		if e.end != 0 {
-			l.Until = now.WallAt(e.end)
+	add := func(l Lease, end time.Duration) {
+		if end != 0 {
+			l.Until = now.WallAt(end)
 		}
 		list = append(list, l)
 	}
-	slices.SortFunc(list, func(a, b Lease) int { return a.Rule.Compare(b.Rule) })
+	for r, e := range m.entries {
+		if e.todo != nil || e.open {
+			add(Lease{Rule: r, By: e.by, Waiting: e.open && e.todo != nil && e.kind != Refreshed, Closing: !e.open}, e.end)
+		}
+	}
+	for r, q := range m.requests {
+		if e := m.entries[r]; q.open && (e == nil || e.todo == nil && !e.open) {
+			add(Lease{Rule: r, By: q.by, Waiting: true}, q.end)
+		}
+	}
 	return list
+}
+
+// Gone tells whether r is neither asked for nor held, nor still has to be taken out of
+// the firewall, which was so told of its end.
+func (m *Manager) Gone(r firewall.Rule) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, asked := m.requests[r]
+	e := m.entries[r]
+	return !asked && (e == nil || e.todo == nil && !e.open)
 }
 
 // report tells of a change.

@@ -146,7 +146,7 @@ func (m *Manager) failed(r firewall.Rule, e *entry, err error) {
 	kind := OpenFailed
 	if !e.open {
 		kind = CloseFailed
-		e.kind = cmp.Or(e.kind, Closed) // who heard that it failed hears that it worked
+		m.update(func() { e.kind = cmp.Or(e.kind, Closed) }) // who heard that it failed hears that it worked
 	}
 	m.report(kind, r, e, err)
 }

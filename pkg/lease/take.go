@@ -53,7 +53,7 @@ func (m *Manager) ready(now journal.Instant, all bool) (map[firewall.Rule]reques
 // not tried and told as often as somebody can ask.
 func (m *Manager) refuse(ready map[firewall.Rule]request, now journal.Instant, err error) {
 	for _, r := range m.opens(ready) {
-		m.report(Refused, r, nil, err)
+		m.report(Refused, r, &entry{request: ready[r]}, err)
 		m.done(r, ready)
 		for other, q := range ready {
 			if q.room == r {

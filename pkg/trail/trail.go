@@ -10,6 +10,7 @@ package trail
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -44,8 +45,10 @@ const forgotten = time.Hour
 // maxText is how long a text can be.
 const maxText = 200
 
-// A Trail is the entries of all sources. It serves one goroutine at a time.
+// A Trail is the entries of all sources. Its methods may be called from several goroutines: what became of a knock is
+// not always known to the one who read it.
 type Trail struct {
+	mu      sync.Mutex          // guards the fields below
 	places  map[[16]byte]uint32 // where each source is
 	sources []source            // number 0 closes the ring of all: after it comes the one noted last
 	began   time.Time           // the first note's time, from which others are counted
@@ -78,6 +81,8 @@ func (t *Trail) Note(src netip.Addr, kind Kind, text string, now time.Time) {
 	if !src.IsValid() {
 		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.began.IsZero() {
 		t.began = now
 	}
@@ -93,8 +98,13 @@ func (t *Trail) Note(src netip.Addr, kind Kind, text string, now time.Time) {
 
 // Of gives what is remembered of src at now, one entry of each kind at most, in the order of the kinds.
 func (t *Trail) Of(src netip.Addr, now time.Time) (entries []Entry) {
+	if !src.IsValid() {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	n := t.places[src.As16()]
-	if n == 0 || !src.IsValid() {
+	if n == 0 {
 		return nil
 	}
 	age := now.Sub(t.began)
@@ -108,7 +118,8 @@ func (t *Trail) Of(src netip.Addr, now time.Time) (entries []Entry) {
 	return entries
 }
 
-// source gives the source with an address, now the one noted last. If it is new, it may take the place of another.
+// source gives the source with an address, now the one noted last. If it is new, it may take the place of another. t.mu
+// is held.
 func (t *Trail) source(addr [16]byte) *source {
 	n, ok := t.places[addr]
 	switch {
