@@ -119,7 +119,7 @@ func TestKeyIsKept(t *testing.T) {
 	}
 }
 
-// contents gives the names and contents of the files in a directory.
+// contents gives the names and contents of the files in a directory, and of a socket which one it is.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -128,7 +128,16 @@ func contents(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		path := filepath.Join(dir, f.Name())
+		if f.Type() == os.ModeSocket {
+			info, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[f.Name()] = fmt.Sprintf("socket %d", info.Sys().(*syscall.Stat_t).Ino)
+			continue
+		}
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -319,8 +320,8 @@ func TestFirewallRules(t *testing.T) {
 			if !peer.echoes("192.0.2.1") {
 				t.Error("no answer to an ICMP echo request")
 			}
-			// The kernel logs before it drops: all lines are there by now.
-			if diff := cmp.Diff([]string{"800", "745", "1000"}, log.knocks(prefix)); diff != "" {
+			// The kernel logs before it drops: all lines are there by now. On a busy machine it may have sent a SYN again.
+			if diff := cmp.Diff([]string{"800", "745", "1000"}, slices.Compact(log.knocks(prefix))); diff != "" {
 				t.Errorf("logged ports (-want +got):\n%s", diff)
 			}
 			r.answer("no\n")

@@ -184,7 +184,7 @@ func (d *Daemon) settings() []Setting {
 			"the `FORMAT` of the daemon's own log: text or json (default: text)",
 			&d.Output, OutputText, OutputJSON),
 		setting("metrics",
-			"serve Prometheus metrics at this loopback `ADDRESS`, 127.0.0.1:9745, or on a socket, /run/knock.metrics (default: nowhere)",
+			"serve Prometheus metrics at this loopback `ADDRESS`, 127.0.0.1:9745, or on a socket by its path (default: nowhere)",
 			func(v string) error { d.Metrics = v; return control.ParseMetrics(v) }),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
 		flagToggle("check", "check the configuration, then the firewall and the log of this machine, and leave", &d.Check),

@@ -53,8 +53,6 @@ func (c Closed) Write(w io.Writer) error {
 	}
 	for _, l := range sorted(c.Closed, time.Time{}) {
 		switch {
-		case l.Action == Ban:
-			p.line("lifted the ban of %s", l.Address)
 		case l.By == "":
 			p.line("closed %s, which was open to %s", port(l), l.Address)
 		default:

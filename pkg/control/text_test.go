@@ -176,10 +176,8 @@ func TestClosedText(t *testing.T) {
 				{Address: v4, Port: 2222, Proto: "tcp", Action: Forward, To: "10.0.0.5:22", By: "section x"},
 				{Address: v4, Port: 22, Proto: "tcp", Action: Open, By: "key \aalice"},
 				{Address: v4, Port: 80, Proto: "tcp", Action: Open},
-				{Address: v4, Action: Ban},
 			}},
-			`lifted the ban of 203.0.113.7
-closed 22/tcp, which was open to 203.0.113.7 by key \x07alice
+			`closed 22/tcp, which was open to 203.0.113.7 by key \x07alice
 closed 80/tcp, which was open to 203.0.113.7
 closed 2222/tcp to 10.0.0.5:22, which was open to 203.0.113.7 by section x
 `,
