@@ -74,6 +74,12 @@ func (s *sealed) open(ports []uint16) (knock.Payload, bool) {
 	return p, err == nil
 }
 
+// try tells why ports are not a knock. It remembers nothing.
+func (s *sealed) try(ports []uint16) error {
+	_, err := s.codec.Open(ports)
+	return err
+}
+
 func (s *sealed) refusal(ports []uint16) string { return s.blocks.refusal(s.codec.Block(ports)) }
 
 // refusal says why a knock that was read is not heeded at now, or nothing. Closing is allowed for any time, but not for

@@ -84,6 +84,12 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 	return payload, err == nil
 }
 
+func (p *padded) try(ports []uint16) error {
+	message := p.message(ports)
+	_, _, err := p.receiver.Open(message[:])
+	return err
+}
+
 // message gives the bytes that ports stand for.
 func (p *padded) message(ports []uint16) (message [pad.Length]byte) {
 	for i, port := range ports {
