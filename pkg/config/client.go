@@ -106,7 +106,7 @@ func (c *Client) settings() []Setting {
 		confSetting("~/.knockclient.conf, then /etc/knockclient.conf"),
 		toggle("test", "send nothing: print the knock's ports", &c.Test),
 		setting("log-to-file", "send nothing: append the log lines of a firewall to `FILE`", name(&c.LogToFile)),
-		flagOnly("save", "knock not: write the flags as the section `NAME` of the configuration file", func(v string) error {
+		flagOnly("save", "do not knock: write the flags as the section `NAME` of the configuration file", func(v string) error {
 			c.Other.Save = v
 			return checkHostTitle(v)
 		}),
@@ -183,7 +183,7 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 		return nil, err
 	}
 	if err := c.check(from); err != nil {
-		return nil, err
+		return nil, hintName(err, file, host, args)
 	}
 	return c, nil
 }
