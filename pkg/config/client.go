@@ -97,7 +97,7 @@ func (c *Client) settings() []Setting {
 			"the `FILE` of a one-time pad, in place of a key; each knock uses up a part, also with test",
 			c.padded.set),
 		setting("delay",
-			"wait this many `MILLISECONDS` after each knock (default: 20)",
+			"wait this many `MILLISECONDS` after each try at a port (default: 20)",
 			duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
 		toggle("verify", "see whether the port is open, and knock again if not; exit status 0: open, 3: not, 4: it was before", &c.After.Verify),
 		setting("retries", "with verify, proxy or exec: knock again up to this many `TIMES` (default: 5)", integer(&c.After.Retries, "times", 0, 20)),
