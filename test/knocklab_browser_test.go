@@ -139,7 +139,7 @@ func labPublished(t *testing.T, b *browser) {
 
 // All that a learner sees of one knock.
 func labSteps(t *testing.T, b *browser) {
-	wantSame(t, "status", "Open 142.103.205.1 port 22 for 15 min: 8 knocks", b.text("#make-status"))
+	wantSame(t, "status", "Open 142.103.205.1 port 22 for 15 min: 8 tries", b.text("#make-status"))
 	wantSame(t, "sum", "142 + 103 + 205 + 1 + 22 + 15 = 488, and 488 mod 255 = 233", b.text("#payload .sum"))
 	wantSame(t, "IV", []string{"48", "49", "50", "51", "52", "53", "54", "55"}, b.column("#block", 3))
 	wantSame(t, "mixed", []string{"190", "86", "255", "50", "34", "58", "223", "54"}, b.column("#block", 4))
@@ -181,7 +181,7 @@ func labPlayer(t *testing.T, b *browser) {
 	wantSame(t, "two less", at-1, js[int](b, shown))
 	b.run(chromedp.Focus("#make-drawing input", chromedp.ByQuery), chromedp.KeyEvent(kb.Home), chromedp.KeyEvent(kb.ArrowRight),
 		chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
-	wantSame(t, "where", "Knock 3 of 8: port 795 = 745 + 50 (block, byte 3)", b.text("#make-drawing .where"))
+	wantSame(t, "where", "Try 3 of 8: port 795 = 745 + 50 (block, byte 3)", b.text("#make-drawing .where"))
 	wantSame(t, "shown", 3, js[int](b, shown))
 }
 
@@ -219,7 +219,7 @@ func labRead(t *testing.T, b *browser) {
 		"Is a port missing, or one too many?", b.text("#read-verdict"))
 	b.fill("sequence", "966 914 795 964 831 862 807 9320")
 	b.settled("read")
-	if verdict := b.text("#read-verdict"); !strings.Contains(verdict, "Knock 8 goes to port 9320, which is outside 745 to 1000.") {
+	if verdict := b.text("#read-verdict"); !strings.Contains(verdict, "Try 8 goes to port 9320, which is outside 745 to 1000.") {
 		t.Errorf("port: %q", verdict)
 	}
 	b.fill("sequence", "966 914 795 964 831 862 807 knock")

@@ -62,10 +62,10 @@ var labControls = []string{
 	"textbox First port", "heading The payload", "heading The key", "heading The block",
 	"heading The message and its ports", "textbox Guessed address", "textbox Guessed port", "textbox Guessed minutes",
 	"textbox Wanted address", "textbox Wanted port", "textbox Wanted minutes", "table What is flipped in the IV",
-	"heading A host that remembers nothing", "heading knockdaemon", "image The knock: 8 knocks", "button Play",
-	"button Back", "button Step", "slider Knocks shown", "table The bytes of the payload",
-	"table The block, from the plain text to the encrypted bytes", "table The knocks, in order",
-	"image The forged knock, beside the recorded one: 24 knocks",
+	"heading A host that remembers nothing", "heading knockdaemon", "image The knock: 8 tries", "button Play",
+	"button Back", "button Step", "slider Tries shown", "table The bytes of the payload",
+	"table The block, from the plain text to the encrypted bytes", "table The tries, in order",
+	"image The forged knock, beside the recorded one: 24 tries",
 }
 
 // Every control has a name for those who do not see it.
@@ -91,7 +91,7 @@ func labWithoutMotion(t *testing.T, b *browser) {
 	wantSame(t, "play is disabled", "true", js[string](b, "document.querySelector('#make-drawing .controls button').ariaDisabled"))
 	wantSame(t, "transition", "0s", js[string](b, "getComputedStyle(document.querySelector('#make-drawing .canvas .mark')).transitionDuration"))
 	b.run(chromedp.Click("#make-drawing .controls button:nth-child(2)", chromedp.ByQuery))
-	wantSame(t, "back", "Knock 7 of 8: port 807 = 745 + 62 (block, byte 7)", b.text("#make-drawing .where"))
+	wantSame(t, "back", "Try 7 of 8: port 807 = 745 + 62 (block, byte 7)", b.text("#make-drawing .where"))
 }
 
 // The page fits on a telephone and on a wide screen, in the light and in the dark.

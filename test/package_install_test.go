@@ -121,7 +121,7 @@ func TestPackageUnderSystemd(t *testing.T) {
 	m.take(newer, "/root/newer")
 	before, rules := m.everything(), m.rules()
 
-	if out := m.run("dpkg -i /root/older/*.deb"); !strings.Contains(out, "knockdaemon is not started yet: ") {
+	if out := m.run("dpkg -i /root/older/*.deb"); !strings.Contains(out, "knockdaemon is not started yet: ") || !strings.Contains(out, "README.Debian") {
 		t.Errorf("the installation does not say what comes next:\n%s", out)
 	}
 	m.wantState("disabled", "inactive")

@@ -110,7 +110,7 @@ daemon_files() {
 	edited "$examples/knockdaemon.sysusers" 's/ Copy to .*//' '/^# (and run:|Without it:)/d'
 	put 644 "$tmp/edited" usr/lib/sysusers.d/knockdaemon.conf
 	edited "$examples/knockdaemon.conf" \
-		'1s|: copy to .* A line$|, all of them. What else is needed is said in\n# /usr/share/doc/knockdaemon/README.Debian, and examples/ beside it has the other files\n# that are named here. A line|' \
+		'1s|: copy to .* A line$|, all of them. README.Debian in\n# /usr/share/doc/knockdaemon says what else is needed, and examples/ beside it has the\n# other files that are named here.\n#\n# A line|' \
 		's|^(# lines, as rsyslog.conf makes it: .*)$|\1 On a new\n# Debian nothing writes it yet: see README.Debian.|'
 	put 644 "$tmp/edited" etc/knockdaemon.conf
 	put 644 "$debian/README.Debian" $doc/README.Debian

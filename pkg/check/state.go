@@ -63,7 +63,7 @@ func stateDir(path string) []finding {
 		findings = append(findings, notef("others can look into the state directory %q (mode %04o)", path, mode).fixed("chmod 700 %s", path))
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		findings = append(findings, notef("the state directory %q belongs to the user number %d, who can open ports: right only if the daemon runs as that user", path, st.Uid))
+		findings = append(findings, notef("the state directory %q belongs to %s, who can open ports: right only if the daemon runs as that user", path, userName(st.Uid)))
 	}
 	findings = append(findings, room(path)...)
 	if len(findings) == 0 {

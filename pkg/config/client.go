@@ -97,7 +97,7 @@ func (c *Client) settings() []Setting {
 			"the `FILE` of a one-time pad, in place of a key; each knock uses up a part, also with test",
 			c.padded.set),
 		setting("delay",
-			"wait this many `MILLISECONDS` after each knock (default: 20)",
+			"wait this many `MILLISECONDS` after each try at a port (default: 20)",
 			duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
 		toggle("verify", "see whether the port is open, and knock again if not; exit status 0: open, 3: not, 4: it was before", &c.After.Verify),
 		setting("retries", "with verify, proxy or exec: knock again up to this many `TIMES` (default: 5)", integer(&c.After.Retries, "times", 0, 20)),
@@ -106,7 +106,7 @@ func (c *Client) settings() []Setting {
 		confSetting("~/.knockclient.conf, then /etc/knockclient.conf"),
 		toggle("test", "send nothing: print the knock's ports", &c.Test),
 		setting("log-to-file", "send nothing: append the log lines of a firewall to `FILE`", name(&c.LogToFile)),
-		flagOnly("save", "knock not: write the flags as the section `NAME` of the configuration file", func(v string) error {
+		flagOnly("save", "do not knock: write the flags as the section `NAME` of the configuration file", func(v string) error {
 			c.Other.Save = v
 			return checkHostTitle(v)
 		}),
@@ -183,7 +183,7 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 		return nil, err
 	}
 	if err := c.check(from); err != nil {
-		return nil, err
+		return nil, hintName(err, file, host, args)
 	}
 	return c, nil
 }

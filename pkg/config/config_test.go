@@ -315,6 +315,7 @@ func TestWrongUse(t *testing.T) {
 		"file: opened and forwarded": {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\nopen = 22\nforward = 22=10.0.0.5:22\n")), "FILE:5: [s] forward: port 22/tcp is opened too: it is either opened or forwarded", 2},
 		"file: opened and closed":    {flags("-conf=" + conf("log = l\n[s]\nsequence = 1,2\nopen = 22\nclose = 22\n")), "FILE:5: [s] close: port 22/tcp is opened too", 2},
 		"file: a name in Latin-1":    {flags("-conf=" + conf("log = l\n[B\xfcro]\n")), "FILE:2: the name of a section has 1 to 64 bytes of printable UTF-8", 2},
+		"file: a key in a section":   {flags("-conf=" + conf("log = l\n[alice]\nKey_File = k\n")), "FILE:3: Key_File belongs above the first section, or in one like [key name]", 2},
 		"file: a directive outside":  {flags("-conf=" + conf("Seq_Timeout = 5\n")), "FILE:1: Seq_Timeout belongs in a section, below a line like [name]", 2},
 		"file: one list":             {flags("-conf=" + conf("log = l\n[a]\none_time_sequences = s\n[b]\none_time_sequences = s\n")), "[b] has the one_time_sequences of [a]: give each section its own file", 2},
 		"file: commands for all":     {flags("-conf=" + write(t, "log = l\n[s]\nsequence = 1,2\ncommand = c\n", 0o646)), `others may write "FILE" (mode 0646), and it says which commands are run`, 1},

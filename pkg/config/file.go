@@ -183,12 +183,21 @@ func (p *parser) find(name string, given bool) (Setting, error) {
 	}
 	switch _, elsewhere := find(p.others(), strings.ReplaceAll(strings.ToLower(key), "_", "-")); {
 	case ok || !elsewhere:
+	case len(p.sections) > 1 && p.isOfKeys(key):
+		return Setting{}, fmt.Errorf("%s belongs above the first section, or in one like [key name]", name)
 	case len(p.sections) > 1:
 		return Setting{}, fmt.Errorf("%s belongs above the first section", name)
 	default:
 		return Setting{}, fmt.Errorf("%s belongs in a section, below a line like [name]", name)
 	}
 	return s, checkName(name, key, p.settings)
+}
+
+// isOfKeys tells whether a section about a key can have a setting. Whoever begins one is easily short of that word.
+func (p *parser) isOfKeys(key string) bool {
+	settings, err := p.of("key name")
+	_, ok := find(settings, key)
+	return err == nil && ok
 }
 
 // others gives what stands above the first section, for a section, and what stands in one for a line above.

@@ -99,6 +99,26 @@ func findHost(f file, flags []ui.Given, args []string) (host []section) {
 	return nil
 }
 
+// hintName adds to an error, if a section would have said what lacks, that none has the name. What is missing may also be
+// a flag for a host that was meant: then it is not told of the key, whose error has a hint of its own.
+func hintName(err error, f file, host []section, args []string) error {
+	if len(host) > 0 || len(args) != 1 || len(f.sections) < 2 {
+		return err
+	}
+	var names []string
+	for _, s := range f.sections[1:] {
+		names = append(names, s.title)
+	}
+	nearest := ui.Nearest(args[0], names)
+	switch {
+	case nearest != "" && (errors.Is(err, errNoPort) || errors.Is(err, errNoKey)):
+		return ui.Hint(err, "%s has no section [%s], did you mean %s?", f.path, args[0], nearest)
+	case errors.Is(err, errNoPort):
+		return ui.Hint(err, "%s has no section [%s]", f.path, args[0])
+	}
+	return err
+}
+
 // takeArgs takes the host, or the section's name in its place, and the ports behind it: those of a sequence, or the one
 // to connect to.
 func (c *Client) takeArgs(args []string, from origins) error {

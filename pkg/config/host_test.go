@@ -163,7 +163,7 @@ func TestSave(t *testing.T) {
 		args  []string
 		want  string
 	}{
-		"the name again": {flags("-save=office", "-port=22", "-key-file="+key), []string{"x"}, conf + ":8: [office] is there twice, first in " + conf + ":1: [office]"},
+		"the name again": {flags("-save=office", "-port=22", "-key-file="+key), []string{"x"}, conf + ":1: [office] is there already"},
 		"a passphrase":   {flags("-save=a", "-port=22", "-key=secret"), []string{"x"}, "flag -key: a passphrase is not written into the configuration file: give -key-file"},
 		"no port":        {flags("-save=a", "-key-file="+key), []string{"x"}, "no port: say which to open with -port"},
 		"two lines":      {flags("-save=a", "-port=22", "-key-file="+key, "-exec=a\nb"), []string{"x"}, "a value with a line's end in it has no place in a configuration file"},

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/user"
 	"runtime"
 
 	"github.com/portknock/knock/pkg/ui"
@@ -90,7 +92,7 @@ func (s *secret) checkHolder() error {
 func (s *secret) readKeyFile() ([]byte, error) {
 	f, err := os.Open(s.file)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open the key file: %w", err)
+		return nil, hintOwner(fmt.Errorf("failed to open the key file: %w", err))
 	}
 	defer f.Close()
 	if err := s.checkMode(f, "it is the key file"); err != nil {
@@ -101,6 +103,15 @@ func (s *secret) readKeyFile() ([]byte, error) {
 		return nil, fmt.Errorf("the key file %q %w", s.file, err)
 	}
 	return key, nil
+}
+
+// hintOwner adds to an error about a file that may not be read who should own it. A service's user is easily forgotten.
+func hintOwner(err error) error {
+	u, unknown := user.Current()
+	if unknown != nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return ui.Hint(err, "this runs as the user %s, who must own the file", u.Username)
 }
 
 // readKey gives a key without its one trailing newline. An error goes on where "the key file" began.

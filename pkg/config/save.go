@@ -41,8 +41,7 @@ func SaveHost(flags []ui.Given, args []string, env func(string) string) (title, 
 			return "", "", ui.Usage(errors.New("a value with a line's end in it has no place in a configuration file"))
 		}
 	}
-	section := fmt.Sprintf("[%s]\n%s\n", title, strings.Join(lines, "\n"))
-	return title, path, appendSection(path, section, func(f file) error {
+	return title, path, appendSection(path, title, strings.Join(lines, "\n"), func(f file) error {
 		_, err := loadClient(f, nil, []string{title}, env)
 		return err
 	})
@@ -65,8 +64,9 @@ func quoted(v string) string {
 	return v
 }
 
-// appendSection adds a section to the file at path in one piece, if check has nothing against the file with it.
-func appendSection(path, section string, check func(file) error) error {
+// appendSection adds a section to the file at path in one piece, if that has none of the name, and check has nothing
+// against the file with it.
+func appendSection(path, title, lines string, check func(file) error) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // a link stays one
 	}
@@ -82,7 +82,16 @@ func appendSection(path, section string, check func(file) error) error {
 	if text != "" {
 		text = strings.TrimRight(text, "\n") + "\n\n"
 	}
-	text += section
+	there, err := parseFile(path, strings.NewReader(text), hostSettings)
+	if err != nil {
+		return err
+	}
+	for _, s := range there[1:] {
+		if s.title == title {
+			return ui.Usage(ui.Hint(fmt.Errorf("%s is there already", s.where), "change it there, or take another name"))
+		}
+	}
+	text += fmt.Sprintf("[%s]\n%s\n", title, lines)
 	sections, err := parseFile(path, strings.NewReader(text), hostSettings)
 	if err != nil {
 		return err

@@ -79,8 +79,11 @@ func private(o *os.File) error {
 		return err
 	}
 	owner := int(info.Sys().(*syscall.Stat_t).Uid)
-	if !info.Mode().IsRegular() || info.Mode()&0o022 != 0 || owner != 0 && owner != os.Geteuid() {
-		return fmt.Errorf("others than its owner could write it (%v, of user %d)", info.Mode(), owner)
+	switch {
+	case !info.Mode().IsRegular() || info.Mode()&0o022 != 0:
+		return fmt.Errorf("others than its owner could write it (%v)", info.Mode())
+	case owner != 0 && owner != os.Geteuid():
+		return fmt.Errorf("it belongs to the user number %d, and this runs as number %d", owner, os.Geteuid())
 	}
 	return nil
 }

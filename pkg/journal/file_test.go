@@ -122,23 +122,25 @@ func TestSetAside(t *testing.T) {
 // TestPrivate has what others than the owner could have written, which only a Private journal minds.
 func TestPrivate(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(path string) error{
-		"others can write it": func(path string) error { return os.Chmod(path, 0o602) },
-		"its group can":       func(path string) error { return os.Chmod(path, 0o620) },
-		"another's":           func(path string) error { return os.Chown(path, 12345, 0) },
+	for name, test := range map[string]struct {
+		change func(path string) error
+		want   string
+	}{
+		"others can write it": {func(path string) error { return os.Chmod(path, 0o602) }, "others than its owner could write it (-rw-----w-)"},
+		"its group can":       {func(path string) error { return os.Chmod(path, 0o620) }, "others than its owner could write it (-rw--w----)"},
+		"another's":           {func(path string) error { return os.Chown(path, 12345, 0) }, "it belongs to the user number 12345, and this runs as number 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := fileIn(t)
 			must(t, f.Write(list{Names: []string{"a"}}))
-			must(t, change(f.Path))
+			must(t, test.change(f.Path))
 			if got, aside, err := f.Load(); err != nil || aside != "" || len(got.Names) != 1 {
 				t.Errorf("got %v, %q, %v, want it read", got, aside, err)
 			}
 			f.Private = true
 			got, aside, err := f.Load()
-			const want = "others than its owner could write it ("
-			if aside == "" || err == nil || !strings.HasPrefix(err.Error(), want) || got.Names != nil {
+			if aside == "" || err == nil || err.Error() != test.want || got.Names != nil {
 				t.Errorf("private: got %v, %q, %v, want it set aside", got, aside, err)
 			}
 		})

@@ -20,7 +20,7 @@ func (r *Opened) explain(o knock.Options, refusal error) {
 	case errors.Is(refusal, knock.ErrHeader):
 		r.At = "header"
 		r.Says = r.explainHeader()
-		r.Hint = "The first eight knocks of every message with its IV in front are the same. Choose the header none for one without."
+		r.Hint = "The first eight tries of every message with its IV in front are the same. Choose the header none for one without."
 	case errors.Is(refusal, knock.ErrChecksum):
 		r.At = "checksum"
 		r.Says = fmt.Sprintf("The checksum is wrong: the six bytes before it add up to %d, and %[1]d mod %d is %d, not %d.",
@@ -59,9 +59,9 @@ func explainLength(o knock.Options, n int) (says, hint string) {
 	}
 	switch {
 	case n == 8:
-		hint = "Eight knocks come from Blowfish, DES or none, with the header none."
+		hint = "Eight ports come from Blowfish, DES or none, with the header none."
 	case n == 16:
-		hint = "Sixteen knocks come from Rijndael."
+		hint = "Sixteen ports come from Rijndael."
 	case n >= 17 && n <= 24:
 		hint = "As many come from Blowfish or DES with the header randomiv."
 	default:
@@ -79,7 +79,7 @@ func (r *Opened) explainPort() (says, hint string) {
 			at = i
 		}
 	}
-	says = fmt.Sprintf("Knock %d goes to port %d, which is outside %d to %d.", at+1, r.Ports[at], r.First, r.Last)
+	says = fmt.Sprintf("Try %d goes to port %d, which is outside %d to %d.", at+1, r.Ports[at], r.First, r.Last)
 	if highest-lowest <= 255 {
 		return says, fmt.Sprintf("These ports fit if the first port is %d to %d.", max(1, int(highest)-255), min(lowest, knock.MaxPortMin))
 	}
@@ -89,7 +89,7 @@ func (r *Opened) explainPort() (says, hint string) {
 func (r *Opened) explainHeader() string {
 	for i, c := range []byte(cryptcbc.Header) {
 		if got := r.Steps[i]; got.Byte != int(c) {
-			return fmt.Sprintf("The header is wrong: knock %d is byte %d, and the %[3]q of %[4]q is %[3]d.", i+1, got.Byte, c, cryptcbc.Header)
+			return fmt.Sprintf("The header is wrong: try %d is byte %d, and the %[3]q of %[4]q is %[3]d.", i+1, got.Byte, c, cryptcbc.Header)
 		}
 	}
 	return "The header is wrong."

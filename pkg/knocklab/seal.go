@@ -17,7 +17,7 @@ type Trace struct {
 	IV       []int    `json:"iv"`    // empty with the cipher none
 	Drawn    bool     `json:"drawn"` // the IV is a fresh random one
 	Block    block    `json:"block"`
-	Steps    []step   `json:"steps"` // the knocks, in order
+	Steps    []step   `json:"steps"` // the tries, in order
 	Ports    []uint16 `json:"ports"` // where they go
 	Sequence string   `json:"sequence"`
 	First    uint16   `json:"first"`   // the port of byte 0

@@ -9,9 +9,9 @@ const svg = (name, attributes = {}, ...children) => {
   return node;
 };
 
-const beat = 420; // milliseconds from knock to knock
+const beat = 420; // milliseconds from try to try
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
-const side = { left: 34, right: 22 }; // room for the numbers of knocks, and for a mark
+const side = { left: 34, right: 22 }; // room for the numbers of tries, and for a mark
 const legends = { header: 'header', iv: 'IV', block: 'encrypted block' };
 let drawings = 0;
 
@@ -36,7 +36,7 @@ export class Drawing {
     this.play = el('button', { type: 'button' }, 'Play');
     this.back = el('button', { type: 'button' }, 'Back');
     this.next = el('button', { type: 'button' }, 'Step');
-    this.range = el('input', { type: 'range', min: '0', 'aria-label': 'Knocks shown' });
+    this.range = el('input', { type: 'range', min: '0', 'aria-label': 'Tries shown' });
     this.where = el('p', { class: 'where' });
     this.calmly = el('p', { class: 'hint', hidden: '' }, 'No motion, as your system asks: step through.');
     this.play.addEventListener('click', () => (this.#timer ? this.pause() : this.start()));
@@ -95,7 +95,7 @@ export class Drawing {
     this.calmly.hidden = !calm.matches;
   }
 
-  // set shows the first knocks, as many as at.
+  // set shows the first tries, as many as at.
   #set(at) {
     this.#at = Math.max(0, Math.min(at, this.#steps.length));
     for (const node of this.canvas.querySelectorAll('[data-knock]')) {
@@ -110,8 +110,8 @@ export class Drawing {
     disable(this.next, this.#at === this.#steps.length);
     const step = this.#steps[this.#at - 1];
     this.where.textContent = step
-      ? `Knock ${this.#at} of ${this.#steps.length}: port ${step.port} = ${this.first} + ${step.byte} (${step.name})`
-      : 'No knock yet: every port is closed.';
+      ? `Try ${this.#at} of ${this.#steps.length}: port ${step.port} = ${this.first} + ${step.byte} (${step.name})`
+      : 'No try yet: every port is closed.';
     this.range.setAttribute('aria-valuetext', this.where.textContent);
   }
 
@@ -124,7 +124,7 @@ export class Drawing {
     const x = (value) => side.left + (value / 255) * (width - side.left - side.right);
     const y = (i) => top + i * pitch;
     const picture = svg('svg', { width, height: floor + 44, role: 'img', 'aria-labelledby': this.id },
-      svg('title', { id: this.id }, `${this.title}: ${this.#steps.length} knocks at ports ${this.#steps.map((s) => s.port).join(', ')}`),
+      svg('title', { id: this.id }, `${this.title}: ${this.#steps.length} tries at ports ${this.#steps.map((s) => s.port).join(', ')}`),
       ...this.#grid(x, top - 12, floor),
       ...this.#ghostMarks(x, y),
       ...this.#lines(x, y),

@@ -28,7 +28,7 @@ function showMade({ data, faults = {}, failure }, play) {
     return;
   }
   made = data;
-  fill('make-status', el('strong', {}, capital(data.says)), `: ${data.ports.length} knocks`);
+  fill('make-status', el('strong', {}, capital(data.says)), `: ${data.ports.length} tries`);
   makeDrawing.show({ ...data, clear: !data.key });
   fill('ports', data.sequence);
   fill('command', ...data.command.split(' ').flatMap((word, i) => [i ? ' ' : '', el('span', {}, word)]));

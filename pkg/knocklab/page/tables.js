@@ -72,7 +72,7 @@ export function blockTable(block, cipher, reading) {
 }
 
 export function messageTable(steps, first) {
-  return table('The knocks, in order', ['Knock', 'Byte', `+ ${first} = port`, 'Part'],
+  return table('The tries, in order', ['Try', 'Byte', `+ ${first} = port`, 'Part'],
     steps.map((step, i) => ({ cells: [String(i + 1), byte(step.byte), String(step.port), words(step.name)], kind: `part-${step.kind}` })));
 }
 
