@@ -159,6 +159,7 @@ func TestWhy(t *testing.T) {
 	l.write(strings.ReplaceAll(lines("203.0.113.4", 8), l.prefix, "DROPPED "))
 	l.write(old)
 	l.write(l.lines(netip.MustParseAddr("203.0.113.6"), refused))
+	l.write(l.lines(netip.MustParseAddr("203.0.113.16"), refused)) // for that other address
 	l.write(strings.Repeat(lines("203.0.113.7", 3), 2))
 	l.write(l.noise("203.0.113.8", 2000))
 	l.write(strings.ReplaceAll(lines("203.0.113.9", 8), " kernel: ", " sshd[1]: "))
@@ -166,12 +167,13 @@ func TestWhy(t *testing.T) {
 	eventually(t, "the knock", func() bool { return d.said("rule opened") })
 
 	for src, want := range map[string]string{
-		"203.0.113.1":  "nothing was seen from it",
+		"203.0.113.1":  "nothing was seen from it since the daemon was started ",
 		"203.0.113.2":  "only 5 SYNs of the 8 of a knock were seen",
 		"203.0.113.3":  "its SYNs are no knock of any key",
 		"203.0.113.4":  "another prefix",
 		"203.0.113.5":  "the log's clock or time zone is not this machine's",
-		"203.0.113.6":  "its knock was refused: open 203.0.113.6 port 23 for 5 min: port 23 is not in allow-ports",
+		"203.0.113.6":  "its knock was refused: open 203.0.113.6 port 23 for 5 min: port 23 is not in allow-ports (asked for by 203.0.113.16)",
+		"203.0.113.16": "its knock was refused: open 203.0.113.6 port 23 for 5 min: port 23 is not in allow-ports",
 		"203.0.113.7":  "only 3 SYNs of the 8",
 		"203.0.113.8":  "it is banned",
 		"203.0.113.9":  "was not written by the kernel's logger",

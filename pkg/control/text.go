@@ -74,9 +74,10 @@ func (p *page) line(format string, a ...any) {
 	p.out.WriteString(printable(fmt.Sprintf(format, a...)) + "\n")
 }
 
-// row adds a row to the table, which it begins if need be.
+// row adds a row to the table, which it begins if need be, below an empty line.
 func (p *page) row(cells ...string) {
 	if p.table == nil {
+		p.out.WriteByte('\n')
 		p.table = tabwriter.NewWriter(&p.cells, 0, 0, 2, ' ', 0)
 	}
 	for i := range cells {
@@ -145,7 +146,7 @@ func (p *page) keys(keys []Key, now time.Time) {
 			limited = "left"
 		}
 	}
-	p.row("knocks of", "accepted", "refused", "last", limited)
+	p.row("knocks of", "accepted", "refused", "last accepted", limited)
 	for _, k := range keys {
 		left := ""
 		if k.Left != nil {

@@ -54,17 +54,21 @@ func TestStatusText(t *testing.T) {
 	}{
 		"busy": {busy(), `knockdaemon v1.2, process 4711, up 3 d 4 h; watching /var/log/knock.log
 not watching eth0 for 1 min 2 s: no such device
+
 open to       port                     for         by               knocked from
 198.51.100.9  53/udp                   closing     -                -
 203.0.113.7   22/tcp                   12 min 3 s  key alice        203.0.113.7
 203.0.113.7   2222/tcp to 10.0.0.5:22  1 h         key bob          198.51.100.9
 2001:db8::7   22/tcp                   no limit    section openSSH  2001:db8::7
+
 banned        for    by
 198.51.100.9  9 min  key
-knocks of        accepted  refused  last           left
+
+knocks of        accepted  refused  last accepted  left
 key              0         0        never
 key alice        12        1        3 h 4 min ago  30
 section openSSH  3         0        0 s ago
+
 packets seen   123456
 queue seconds  0.25
 `},
@@ -78,7 +82,7 @@ queue seconds  0.25
 		},
 		"only a ban": {
 			Status{Version: "v1.2", Process: 1, Started: now, Leases: []Lease{{Address: netip.MustParseAddr("192.0.2.1"), Action: Ban}}},
-			"knockdaemon v1.2, process 1, up 0 s; watching nothing\nnothing is open\nbanned     for       by\n192.0.2.1  no limit  -\n",
+			"knockdaemon v1.2, process 1, up 0 s; watching nothing\nnothing is open\n\nbanned     for       by\n192.0.2.1  no limit  -\n",
 		},
 		"the firewall has not heard of it yet": {
 			Status{Version: "v1.2", Process: 1, Started: now, Leases: []Lease{
@@ -86,8 +90,8 @@ queue seconds  0.25
 				{Address: netip.MustParseAddr("192.0.2.2"), Action: Ban, Until: at(time.Hour), Waiting: true},
 			}},
 			"knockdaemon v1.2, process 1, up 0 s; watching nothing\n" +
-				"open to    port    for               by   knocked from\n192.0.2.1  22/tcp  not yet in force  key  -\n" +
-				"banned     for               by\n192.0.2.2  not yet in force  -\n",
+				"\nopen to    port    for               by   knocked from\n192.0.2.1  22/tcp  not yet in force  key  -\n" +
+				"\nbanned     for               by\n192.0.2.2  not yet in force  -\n",
 		},
 		"hostile names": {
 			Status{
@@ -99,10 +103,13 @@ queue seconds  0.25
 			},
 			`knockdaemon v1\x1b[2J, process 1, up 0 s; watching a\x0ab
 not watching c: \x9b2J
+
 open to    port                for       by             knocked from
 192.0.2.1  1/t\x09cp to x\x0d  no limit  key \u202ebob  -
-knocks of  accepted  refused  last
+
+knocks of  accepted  refused  last accepted
 key \x09a  0         0        never
+
 x\x00  1
 `,
 		},
@@ -135,11 +142,13 @@ func TestWhyText(t *testing.T) {
 				{Kind: "copies", Count: 2, Last: at(-25 * time.Hour)},
 			}, Open: []Lease{{Address: v4, Port: 22, Proto: "tcp", Action: Open, By: "key", From: v4}}},
 			`203.0.113.7: a knock for port 80 came, which allow-ports forbids
+
 what     times  last
 syns     24     12 s ago     SYNs to knock ports
 refused  1      -            port 80\x1b
 banned   -      -            not now
 copies   2      1 d 1 h ago
+
 open to      port    for       by   knocked from
 203.0.113.7  22/tcp  no limit  key  203.0.113.7
 `,

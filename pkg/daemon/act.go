@@ -21,14 +21,13 @@ func (d *Daemon) act(k decision) {
 	if kind, name := k.who(); name != "" {
 		log = log.WithField(kind, name)
 	}
-	now := d.setup.pipeline.now
-	k.tally().count(k.refusal == "", now)
+	k.tally().count(k.refusal == "", d.setup.pipeline.now)
 	if k.refusal != "" {
-		d.trail.Note(k.src, trail.Refused, k.String()+": "+k.refusal, now)
+		d.noteKnock(k, trail.Refused, k.String()+": "+k.refusal)
 		log.WithField("reason", k.refusal).Warn("knock refused")
 		return
 	}
-	d.trail.Note(k.src, trail.Accepted, k.String(), now)
+	d.noteKnock(k, trail.Accepted, k.String())
 	log.Info("knock accepted")
 	if k.event != nil {
 		d.actOnEvent(k)
@@ -53,17 +52,21 @@ func (d *Daemon) act(k decision) {
 // reportUndone is reportRefused for a knock, and remembers it for who asks why.
 func (d *Daemon) reportUndone(err error, k decision) {
 	if err != nil {
-		d.noteRefused(k.src, k.payload.IP, err.Error(), d.setup.pipeline.now)
+		d.noteKnock(k, trail.Refused, err.Error())
 	}
 	d.reportRefused(err, "knock not carried out", k.src)
 }
 
-// noteRefused notes that what src has knocked for, and what was to be opened to another address maybe, was refused in the
-// end.
-func (d *Daemon) noteRefused(src, other netip.Addr, reason string, now time.Time) {
-	d.trail.Note(src, trail.Refused, reason, now)
+// noteKnock notes what became of a knock, for who asks why.
+func (d *Daemon) noteKnock(k decision, kind trail.Kind, text string) {
+	d.noteFor(k.src, k.payload.IP, kind, text, d.setup.pipeline.now)
+}
+
+// noteFor notes what became of a knock of src, also under the other address that it named, if it did.
+func (d *Daemon) noteFor(src, other netip.Addr, kind trail.Kind, text string, now time.Time) {
+	d.trail.Note(src, kind, text, now)
 	if other != src {
-		d.trail.Note(other, trail.Refused, reason, now)
+		d.trail.Note(other, kind, fmt.Sprintf("%s (asked for by %s)", text, src), now)
 	}
 }
 

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +57,14 @@ func (f *feed) put(name, problem string) {
 	f.state.Name, f.state.Watching, f.state.Problem, f.ended = name, watching, problem, false
 }
 
+// problem words why packets do not come. A logger makes its file with the first line.
+func problem(msg string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "the log is not there yet: it comes with the first line that the firewall logs, if the logger is set up"
+	}
+	return fmt.Sprintf("%s: %v", msg, err)
+}
+
 // note takes up what a source has reported, if it says that packets come, or why not.
 func (f *feed) note(name, msg string, err error) {
 	for _, end := range []string{"is readable again", "is sniffed now", "is free again"} {
@@ -64,7 +74,7 @@ func (f *feed) note(name, msg string, err error) {
 	}
 	for _, end := range []string{"is not readable", "is not there", "is down", "cannot be sniffed", "is taken"} {
 		if strings.HasSuffix(msg, end) {
-			f.set(name, fmt.Sprintf("%s: %v", msg, err))
+			f.set(name, problem(msg, err))
 		}
 	}
 }

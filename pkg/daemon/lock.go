@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/portknock/knock/pkg/config"
+	"github.com/portknock/knock/pkg/ui"
 )
 
 // A lock is a file that at most one process holds. It goes with the process, however that ends.
@@ -122,6 +125,9 @@ func takeLocks(c *config.Daemon) (l *locks, err error) {
 		if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 			return l, fmt.Errorf("failed to make the state directory: %w", err)
 		}
+		if err := checkOwner(c.StateDir); err != nil {
+			return l, err
+		}
 		state, err := l.take(filepath.Join(c.StateDir, "lock"))
 		if err != nil {
 			return l, err
@@ -132,6 +138,25 @@ func takeLocks(c *config.Daemon) (l *locks, err error) {
 		l.pid, err = l.take(c.PidFile)
 	}
 	return l, err
+}
+
+// checkOwner keeps root from leaving files of his in the state of a daemon that runs as somebody else, who could then
+// not start any more.
+func checkOwner(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("failed to look at the state directory: %w", err)
+	}
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	if owner == os.Geteuid() || os.Geteuid() != 0 {
+		return nil
+	}
+	name := strconv.Itoa(owner)
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	return ui.Hint(fmt.Errorf("the state directory %q is that of the user %s, and this is root", dir, name),
+		"start the service, or name another -state-dir and -chain; to run it as root from now on: chown -R root %s", dir)
 }
 
 func (l *locks) take(path string) (lock, error) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/portknock/knock/pkg/config"
 )
 
 func TestLockKeepsASecondOut(t *testing.T) {
@@ -116,5 +118,26 @@ func TestLockFollowsNoLink(t *testing.T) {
 	}
 	if got, _ := os.ReadFile(victim); string(got) != "precious" {
 		t.Errorf("the file behind the link holds %q", got)
+	}
+}
+
+// Root leaves a state directory alone that is another user's: its daemon could not start any more.
+func TestLocksOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Fatal("run this as root")
+	}
+	dir := t.TempDir()
+	const nobody = 65534
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	l, err := takeLocks(&config.Daemon{StateDir: dir})
+	l.release()
+	if want := fmt.Sprintf("the state directory %q is that of the user nobody, and this is root", dir); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+		t.Errorf("left there: %v, %v", left, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/lease"
+	"github.com/portknock/knock/pkg/trail"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -95,7 +96,7 @@ func (d *Daemon) reportRule(e lease.Event) {
 	switch e.Kind {
 	case lease.Refused:
 		if e.Rule.Action != firewall.Drop {
-			d.noteRefused(e.By.From, e.Rule.Src, "the journal cannot be written, so nothing is opened", time.Now())
+			d.noteFor(e.By.From, e.Rule.Src, trail.Refused, "the journal cannot be written, so nothing is opened", time.Now())
 		}
 		log.Error(what + " refused: the journal cannot be written")
 	case lease.OpenFailed:

@@ -2,9 +2,13 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/portknock/knock/pkg/config"
 	"github.com/portknock/knock/pkg/control"
@@ -28,6 +32,9 @@ func (d *Daemon) serveOperator(ctx context.Context, c *config.Daemon) (wait func
 	if c.Metrics != "" {
 		l, err := control.ListenMetrics(c.Metrics)
 		if err != nil {
+			if errors.Is(err, unix.EAFNOSUPPORT) { // which the unit answers
+				err = fmt.Errorf("%w (under the unit an address takes examples/knockdaemon-metrics.conf)", err)
+			}
 			d.log.WithError(err).Error("there are no metrics")
 		} else {
 			all.Go(func() { d.reportServing(control.ServeMetrics(ctx, l, d.status)) })

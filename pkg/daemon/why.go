@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/portknock/knock/pkg/control"
@@ -16,7 +17,7 @@ import (
 // why tells what was seen from an address, and why that opened nothing.
 func (d *Daemon) why(src netip.Addr) control.Why {
 	now := time.Now()
-	w := inquiry{src: src, now: now}
+	w := inquiry{src: src, now: now, started: d.started}
 	var open []lease.Lease // to src, or a ban of it
 	for _, l := range d.leases.Leases() {
 		if l.Rule.Src == src {
@@ -41,6 +42,7 @@ type inquiry struct {
 	setup    *setup
 	src      netip.Addr
 	now      time.Time
+	started  time.Time // the daemon
 	findings []control.Finding
 	// For the verdict: the newest things that speak for themselves, and what the packets that came since lack.
 	last      trail.Entry // the newest Refused or Accepted; of both at once, Refused
@@ -173,7 +175,7 @@ func (w *inquiry) addNotes(notes []trail.Entry) {
 			kind = "stamp"
 			w.other = "its lines are " + e.Text + ": the log's clock or time zone is not this machine's, or the log was read again"
 		case trail.Prefix:
-			kind, text = "prefix", fmt.Sprintf("lines with the prefix %q, want %q (log-prefix)", e.Text, w.setup.config.Lines.Prefix)
+			kind, text = "prefix", fmt.Sprintf("lines with the prefix %q, want %q (log-prefix)", e.Text, strings.TrimRight(w.setup.config.Lines.Prefix, " "))
 			w.other = cmp.Or(w.other, "the firewall's lines about it have another prefix than log-prefix says")
 		case trail.Foreign, trail.Damaged:
 			kind = "line"
@@ -183,6 +185,14 @@ func (w *inquiry) addNotes(notes []trail.Entry) {
 		}
 		w.add(kind, text, int(e.Count), e.Last)
 	}
+}
+
+// sinceStart tells how much there is to know, if the daemon has not seen all that it would remember.
+func (w *inquiry) sinceStart() string {
+	if up := w.now.Sub(w.started); up < time.Hour {
+		return fmt.Sprintf(" since the daemon was started %s ago", up.Round(time.Second))
+	}
+	return ""
 }
 
 // verdict says in one sentence why nothing is open, or what is.
@@ -216,5 +226,5 @@ func (w *inquiry) verdict(open []lease.Lease) string {
 	case len(w.findings) > 0:
 		return "nothing that it sent was a knock"
 	}
-	return "nothing was seen from it: its packets do not arrive, the firewall does not log them, or the knock comes from another address"
+	return "nothing was seen from it" + w.sinceStart() + ": its packets do not arrive, the firewall does not log them, or the knock comes from another address"
 }
