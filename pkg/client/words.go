@@ -108,11 +108,12 @@ func (o *outcome) failure() error {
 // hint names the likeliest causes.
 func (o *outcome) hint(left []*target) string {
 	refuses := !slices.ContainsFunc(left, func(t *target) bool { return t.after != refused })
+	did := !slices.ContainsFunc(left, func(t *target) bool { return t.before != refused })
 	why := fmt.Sprintf("on the host, knockdaemon -why %s says what it saw", o.seen)
 	switch {
 	case o.verified.closing:
 		return "a rule that is not of a knock may let it in, or the knock was not heard: " + why
-	case refuses && o.verified.keep:
+	case refuses && !did:
 		return "it refuses: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
 	case refuses:
 		return "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
