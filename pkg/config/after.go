@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/portknock/knock/pkg/knock"
@@ -39,6 +40,17 @@ func (c *Client) checkAfter(from origins) error {
 		return ui.Usage(errors.New("no port to connect to: want -proxy HOST PORT"))
 	case c.Time == knock.Close && c.Sequence == nil && (c.After.Proxy || c.After.Exec != ""):
 		return from.at("time", errors.New("255 closes the port: nothing can use it then"))
+	}
+	return nil
+}
+
+// checkExec refuses a command of a configuration file that others can write. A file that is not there yet is to be made.
+func (c *Client) checkExec(path string, from origins) error {
+	if c.After.Exec == "" || from.isFlag("exec") {
+		return nil
+	}
+	if err := checkWriters(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +58,14 @@ func TestHosts(t *testing.T) {
 		}},
 		"ssh names the host": {flags("-proxy=true"), "gate.example.org 22", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{22}, 5, []byte("of the office")
+			c.After = After{Verify: true, Retries: 2, Proxy: true}
+		}},
+		"ssh names the host, in other letters": {flags("-proxy=true"), "Gate.example.ORG 22", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{22}, 5, []byte("of the office")
+			c.After = After{Verify: true, Retries: 2, Proxy: true}
+		}},
+		"ssh names the section, in other letters": {flags("-proxy=true"), "OFFICE 80", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{80}, 5, []byte("of the office")
 			c.After = After{Verify: true, Retries: 2, Proxy: true}
 		}},
 		"ssh names the section": {flags("-proxy=true"), "office 80", func(c *Client) {
@@ -209,6 +221,60 @@ func TestSave(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(home, ".*-*"))
 	if len(left) > 0 || err != nil {
 		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+// Who saves at the same time loses nothing, and the owner of a file stays.
+func TestSaveTogether(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	key, conf := filepath.Join(home, "key"), filepath.Join(home, ".knockclient.conf")
+	writeAt(t, key, "k\n")
+	writeAt(t, conf, "time = 7\n")
+	const owner = 4711
+	if err := os.Chown(conf, owner, owner); err != nil {
+		t.Fatal(err) // the tests are root's
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if _, _, err := SaveHost(flags(fmt.Sprintf("-save=n%d", i), "-port=22", "-key-file="+key), []string{"192.0.2.1"}, at(home)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	names, err := HostNames(nil, at(home))
+	slices.Sort(names)
+	if diff := cmp.Diff(strings.Fields("n0 n1 n2 n3 n4 n5 n6 n7"), names); diff != "" || err != nil {
+		t.Errorf("the names: %v (-want +got)\n%s", err, diff)
+	}
+	info, err := os.Stat(conf)
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != owner || info.Sys().(*syscall.Stat_t).Gid != owner {
+		t.Errorf("the file is now of %+v, %v", info, err)
+	}
+}
+
+// A file's command is run only if nobody else can write it there; a flag's always.
+func TestExecOfOthers(t *testing.T) {
+	t.Parallel()
+	const text = "key-file = k\nport = 22\ncipher = none\n[x]\nexec = true\n"
+	shared, foreign := write(t, text, 0o662), write(t, text, 0o600)
+	if err := os.Chown(foreign, 4711, 4711); err != nil {
+		t.Fatal(err) // the tests are root's
+	}
+	for path, want := range map[string]string{
+		shared:  fmt.Sprintf("others may write %q (mode 0662), and it says which commands are run", shared),
+		foreign: fmt.Sprintf("%q belongs to another user, who can so have any command run", foreign),
+	} {
+		if c, err := LoadClient(flags("-conf="+path), []string{"x"}, noEnv); c != nil || err == nil || err.Error() != want {
+			t.Errorf("got %+v, %v, want %s", c, err, want)
+		}
+		for name, words := range map[string][]string{"a flag's": {"-conf=" + path, "-exec=date"}, "none": {"-conf=" + path, "-proxy=true"}} {
+			if _, err := LoadClient(flags(words...), []string{"x"}, noEnv); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
