@@ -167,6 +167,7 @@ func (v *verifier) take(a answer) {
 	case t.done:
 	case v.closing:
 		t.takeShut(a.n, r)
+		t.why = obstacle(a.err)
 	default:
 		t.takeOpen(a, r)
 		t.done = r == accepted || !v.keep && inRow(t.no)

@@ -147,6 +147,20 @@ func TestVerify(t *testing.T) {
 			c:      closing,
 			stdout: "gate: port 22 is closed, after 1 knock, 3.0 s\n",
 		},
+		"closes, out of reach": {
+			c:      closing,
+			gate:   &gate{away: true},
+			stdout: "gate: port 22 is closed (connect: no route to host), after 1 knock, 0.5 s\n",
+		},
+		"a pad, and nobody hears": {
+			c:       config.Client{Pad: "home.pad"},
+			retries: -1,
+			gate:    &gate{deaf: 100},
+			stderr: "knockclient: error: gate: port 22 is not open after 1 knock, 1.7 s\n" +
+				"knockclient: hint: pad and port-min must be as on the host, its daemon must run and have heard one of the last knocks " +
+				"(32, or its pad-look-ahead), and it must know this machine as 192.0.2.2: " + whyHint,
+			status: 3,
+		},
 		"a sequence": {
 			c:    config.Client{Sequence: []sequence.Step{{Port: 7000}}, Ports: []uint16{22, 80}},
 			gate: &gate{listens: true, deaf: 100},

@@ -77,6 +77,9 @@ func (v *verifier) phrase(t *target) string {
 	case resultWasOpen:
 		return "was open before the knock"
 	case resultClosed:
+		if t.why != nil { // a host that is out of reach may have heard nothing
+			return fmt.Sprintf("is closed (%v)", t.why)
+		}
 		return "is closed"
 	case resultNotClosed:
 		return "is still open"
@@ -120,5 +123,9 @@ func (o *outcome) hint(left []*target) string {
 	case o.IP == "":
 		return o.must + " must be as on the host, and its daemon must run: " + why
 	}
-	return fmt.Sprintf("%s must be as on the host, its daemon must run, and it must know this machine as %s: %s", o.must, o.IP, why)
+	run := "its daemon must run"
+	if o.pad {
+		run += " and have heard one of the last knocks (32, or its pad-look-ahead)"
+	}
+	return fmt.Sprintf("%s must be as on the host, %s, and it must know this machine as %s: %s", o.must, run, o.IP, why)
 }
