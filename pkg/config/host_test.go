@@ -30,7 +30,7 @@ func TestHosts(t *testing.T) {
 		"office.key": "of the office\n", "home.key": "of home\n",
 		".knockclient.conf": "key-file = ~/home.key\nport = 22\ntime = 5\n\n" +
 			"[office]\nhost = gate.example.org\nport = 22,80\nkey-file = ~/office.key\nverify\nRetries = 2\n" +
-			"[192.0.2.9]\ntime = 255\n[knockd]\nhost = old.example.org\nsequence = 7000,8000:udp\n",
+			"[web]\nexec = date\n[192.0.2.9]\ntime = 255\n[knockd]\nhost = old.example.org\nsequence = 7000,8000:udp\n",
 	} {
 		writeAt(t, filepath.Join(home, name), text)
 	}
@@ -72,6 +72,14 @@ func TestHosts(t *testing.T) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{80}, 5, []byte("of the office")
 			c.After = After{Verify: true, Retries: 2, Proxy: true}
 		}},
+		"a command": {nil, "web", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "web", []uint16{22}, 5, []byte("of home")
+			c.After.Exec = "date"
+		}},
+		"closed, which leaves nothing for the command": {flags("-time=255", "-json=true"), "web", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "web", []uint16{22}, 255, []byte("of home")
+			c.After.Verify, c.JSON = true, true
+		}},
 		"asked for the address": {flags("-ip=resolve", "-ip-service=https://ip.example.net/"), "192.0.2.9", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "192.0.2.9", []uint16{22}, 255, []byte("of home")
 			c.IPService = "https://ip.example.net/"
@@ -94,7 +102,7 @@ func TestHosts(t *testing.T) {
 		})
 	}
 	names, err := HostNames(nil, at(home))
-	if diff := cmp.Diff([]string{"office", "192.0.2.9", "knockd"}, names); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"office", "web", "192.0.2.9", "knockd"}, names); diff != "" || err != nil {
 		t.Errorf("the names: %v (-want +got)\n%s", err, diff)
 	}
 }
@@ -134,6 +142,7 @@ func TestWrongHosts(t *testing.T) {
 		"proxy, no number":     {flags(conf(key), "-proxy=true"), "x ssh", `"ssh" is not a number: want a port, 0..65535`},
 		"proxy and a flag":     {flags(conf(key), "-proxy=true", "-port=22"), "x 22", "flag -port: the port stands behind the host: -proxy HOST PORT"},
 		"proxy to close":       {flags(conf(key), "-proxy=true", "-time=255"), "x 22", "flag -time: 255 closes the port: nothing can use it then"},
+		"exec to close":        {flags(conf(key), "-exec=date", "-time=255"), "x", "flag -time: 255 closes the port: nothing can use it then"},
 		"proxy and exec":       {flags(conf(key), "-proxy=true", "-exec=true"), "x 22", "flag -exec: it does not go with proxy, which is for the bytes of the connection alone"},
 		"exec and json":        {flags(conf(key), "-exec=true", "-json=true"), "x", "flag -json: it does not go with exec, whose command has the word"},
 		"a sequence, no port":  {flags("-verify=true"), "x 1 2", "no port: say which to open with -port"},
