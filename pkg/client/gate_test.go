@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +19,7 @@ import (
 
 // A gate is a host that is knocked at, in a bubble.
 type gate struct {
-	away    bool            // there is no way to it
+	err     error           // what a try ends with
 	rejects bool            // what is closed is refused
 	seldom  bool            // but once a second only, and not at first
 	listens bool            // somebody does on the ports
@@ -66,8 +65,8 @@ func (g *gate) knock(ctx context.Context, port uint16) error {
 
 func (g *gate) dial(ctx context.Context, port uint16) (net.Conn, error) {
 	defer g.ends()
-	if g.away {
-		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+	if g.err != nil {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", g.err)}
 	}
 	if !g.arrives() || sleepUntil(ctx, time.Now().Add(g.trip/2)) != nil {
 		return drop(ctx)

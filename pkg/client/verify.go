@@ -166,8 +166,9 @@ func (v *verifier) take(a answer) {
 		t.done = t.done || v.wasOpen(t)
 	case t.done:
 	case v.closing:
-		t.takeShut(a.n, r)
-		t.why = obstacle(a.err)
+		if t.why = obstacle(a.err); a.err == nil || !isNotSent(a.err) { // else nothing is learnt
+			t.takeShut(a.n, r)
+		}
 	default:
 		t.takeOpen(a, r)
 		t.done = r == accepted || !v.keep && inRow(t.no)

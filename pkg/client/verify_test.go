@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,8 +150,16 @@ func TestVerify(t *testing.T) {
 		},
 		"closes, out of reach": {
 			c:      closing,
-			gate:   &gate{away: true},
+			gate:   &gate{err: syscall.EHOSTUNREACH},
 			stdout: "gate: port 22 is closed (connect: no route to host), after 1 knock, 0.5 s\n",
+		},
+		"closes, and nothing is sent to see that": {
+			c:       config.Client{Ports: []uint16{22, 80}, Time: knock.Close},
+			retries: -1,
+			gate:    &gate{err: syscall.EPERM},
+			stderr: "knockclient: error: gate: ports 22, 80 may still be open after 2 knocks, 4.3 s (connect: operation not permitted)\n" +
+				"knockclient: hint: a rule that is not of a knock may let it in, or the knock was not heard: " + whyHint,
+			status: 3,
 		},
 		"a pad, and nobody hears": {
 			c:       config.Client{Pad: "home.pad"},

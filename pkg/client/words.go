@@ -66,10 +66,13 @@ func inNumber(what string, n int) string {
 		return what
 	}
 	verb, rest, _ := strings.Cut(what, " ")
-	if verb == "was" {
-		return "were " + rest
+	switch verb {
+	case "was":
+		verb = "were"
+	case "is":
+		verb = "are"
 	}
-	return "are " + rest
+	return verb + " " + rest
 }
 
 func (v *verifier) phrase(t *target) string {
@@ -82,6 +85,9 @@ func (v *verifier) phrase(t *target) string {
 		}
 		return "is closed"
 	case resultNotClosed:
+		if t.after != accepted {
+			return "may still be open"
+		}
 		return "is still open"
 	case resultNotOpen:
 		return "is not open"

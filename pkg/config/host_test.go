@@ -227,6 +227,13 @@ func TestSave(t *testing.T) {
 	if to, err := os.Readlink(link); err != nil || to != dots {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
+	if err := os.Remove(dots); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("failed to write the configuration file: %q is a link that leads nowhere", link)
+	if _, _, err := SaveHost(flags("-save=new", "-conf="+link, "-sequence=1,2"), []string{"x"}, at(home)); err == nil || err.Error() != want {
+		t.Errorf("a link to nothing: %v, want %s", err, want)
+	}
 	left, err := filepath.Glob(filepath.Join(home, ".*-*"))
 	if len(left) > 0 || err != nil {
 		t.Errorf("left behind: %q, %v", left, err)

@@ -71,6 +71,8 @@ func quoted(v string) string {
 func appendSection(path, section string, check func(file) error) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // a link stays one
+	} else if _, err := os.Readlink(path); err == nil {
+		return fmt.Errorf("failed to write the configuration file: %q is a link that leads nowhere", path)
 	}
 	lock, err := lockDir(filepath.Dir(path))
 	if err != nil {
