@@ -72,7 +72,7 @@ func newOutcome(c *config.Client) *outcome {
 
 func (o *outcome) setWay(w way) {
 	if w.host.IsValid() {
-		o.Address, o.seen = w.host.String(), w.src.String()
+		o.Address, o.seen = w.host.String(), w.src.WithZone("").String() // the zone is ours alone
 	}
 	if w.open.IsValid() {
 		o.IP, o.seen = w.open.String(), w.open.String()
