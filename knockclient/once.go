@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/portknock/knock/pkg/config"
@@ -38,7 +39,11 @@ func printHosts(flags []ui.Given) error {
 func save(flags []ui.Given, hosts []string) error {
 	name, path, err := config.SaveHost(flags, hosts, os.Getenv)
 	if err == nil {
-		fmt.Printf("saved as [%s] in %s: knock with %s %[1]s\n", name, path, program)
+		command := program
+		if slices.ContainsFunc(flags, func(f ui.Given) bool { return f.Name == "conf" }) {
+			command += " -conf " + path
+		}
+		fmt.Printf("saved as [%s] in %s: knock with %s %[1]s\n", name, path, command)
 	}
 	return err
 }

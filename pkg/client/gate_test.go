@@ -19,7 +19,9 @@ import (
 
 // A gate is a host that is knocked at, in a bubble.
 type gate struct {
+	err     error           // what a try ends with
 	rejects bool            // what is closed is refused
+	seldom  bool            // but once a second only, and not at first
 	listens bool            // somebody does on the ports
 	trip    time.Duration   // to the host and back
 	latency time.Duration   // from a knock's arrival to what it does
@@ -31,6 +33,7 @@ type gate struct {
 	mu        sync.Mutex      // guards what follows
 	open      map[uint16]bool // now
 	conns     []net.Conn      // the host's ends
+	next      time.Time       // when it may refuse again
 	began     time.Time       // when all did
 	knockedAt []time.Duration // since then
 	triedAt   []time.Duration // since then
@@ -62,13 +65,17 @@ func (g *gate) knock(ctx context.Context, port uint16) error {
 
 func (g *gate) dial(ctx context.Context, port uint16) (net.Conn, error) {
 	defer g.ends()
+	if g.err != nil {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", g.err)}
+	}
 	if !g.arrives() || sleepUntil(ctx, time.Now().Add(g.trip/2)) != nil {
 		return drop(ctx)
 	}
 	g.mu.Lock()
 	open := g.open[port]
+	refuses := open || g.rejects && g.mayReject()
 	g.mu.Unlock()
-	if !open && !g.rejects || sleepUntil(ctx, time.Now().Add(g.trip/2)) != nil {
+	if !refuses || sleepUntil(ctx, time.Now().Add(g.trip/2)) != nil {
 		return drop(ctx)
 	}
 	if !open || !g.listens {
@@ -79,6 +86,18 @@ func (g *gate) dial(ctx context.Context, port uint16) (net.Conn, error) {
 	defer g.mu.Unlock()
 	g.conns = append(g.conns, its)
 	return ours, nil
+}
+
+// mayReject tells whether a try at what is closed is refused.
+func (g *gate) mayReject() bool {
+	if g.next.IsZero() {
+		g.next = g.began.Add(time.Second)
+	}
+	if g.seldom && time.Now().Before(g.next) {
+		return false
+	}
+	g.next = time.Now().Add(time.Second)
+	return true
 }
 
 // arrives tells whether the next try does.

@@ -42,6 +42,7 @@ type outcome struct {
 	Error   string        `json:"error,omitempty"` // what was said on standard error
 
 	must     string // be the same at both ends
+	pad      bool   // made the knocks
 	verified *verifier
 	seen     string // the address that the host knows us by, as far as we know
 }
@@ -59,7 +60,7 @@ func newOutcome(c *config.Client) *outcome {
 	case c.Sequence != nil:
 		o.must = "the sequence"
 	case c.Pad != "":
-		o.Time, o.must = &c.Time, "pad and port-min"
+		o.Time, o.must, o.pad = &c.Time, "pad and port-min", true
 	default:
 		o.Time, o.must = &c.Time, "key, cipher, header and port-min"
 	}
@@ -71,7 +72,7 @@ func newOutcome(c *config.Client) *outcome {
 
 func (o *outcome) setWay(w way) {
 	if w.host.IsValid() {
-		o.Address, o.seen = w.host.String(), w.src.String()
+		o.Address, o.seen = w.host.String(), w.src.WithZone("").String() // the zone is ours alone
 	}
 	if w.open.IsValid() {
 		o.IP, o.seen = w.open.String(), w.open.String()

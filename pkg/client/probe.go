@@ -80,11 +80,13 @@ func (p pace) at(i int) time.Duration {
 
 // paceAfter is that of the look after knock n, counted from 0. Tries overlap, so that neither a lost packet, nor a long
 // way, nor a slow daemon makes it wait for one that is in vain. They come often at first, when a knock opens as a rule.
+// What is silent counts as closed once it has had time to answer: more if the way is far, perhaps, since nothing was
+// heard before the knock either.
 //
 // A try at a port that is itself among the knock ports must keep away from the knocks: a daemon that finds it in the
 // midst of one does not know the knock. The tries are then fewer; one is so short that the kernel does not repeat it,
 // and there is a pause between tries and knocks.
-func paceAfter(n int, closing, near bool) pace {
+func paceAfter(n int, closing, far, near bool) pace {
 	const lifetime = 2500 * time.Millisecond
 	pauses := []time.Duration{1500, 2000, 3000, 4000, 5000, 6000}
 	end := pauses[min(n, len(pauses)-1)] * time.Millisecond
@@ -92,8 +94,11 @@ func paceAfter(n int, closing, near bool) pace {
 		first: []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond},
 		every: 250 * time.Millisecond, last: end, end: end, lifetime: lifetime,
 	}
-	if closing { // what is silent must have had time to answer
-		p.lifetime, p.end = silence, end+silence
+	if closing && !far {
+		p.lifetime = silence
+	}
+	if closing {
+		p.end = end + p.lifetime
 	}
 	if near {
 		p.first, p.every = []time.Duration{300 * time.Millisecond}, 500*time.Millisecond
@@ -126,6 +131,7 @@ type answer struct {
 	target *target
 	n      int  // which of the tries at the target it was, counted from 0
 	before bool // it was made before the first knock
+	late   bool // the look before the knock would not have heard it
 	conn   net.Conn
 	err    error // why there is no conn
 }
@@ -155,8 +161,9 @@ func (p *probes) try(ctx context.Context, t *target, before bool, lifetime time.
 	p.group.Go(func() {
 		limited, cancel := context.WithTimeout(ctx, lifetime)
 		defer cancel()
+		began := time.Now()
 		conn, err := p.dial(limited, t.port)
-		a := answer{t, n, before, conn, err}
+		a := answer{t, n, before, time.Since(began) > silence, conn, err}
 		if err != nil && ctx.Err() != nil {
 			return
 		}

@@ -69,6 +69,9 @@ func (c *Client) askOutside(ctx context.Context, w way) (netip.Addr, error) {
 // IPv4 address a port is opened, and a sequence does not.
 func lookUp(ctx context.Context, host string, six bool) (netip.Addr, error) {
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if addr, perr := netip.ParseAddr(host); perr == nil {
+		addrs, err = []netip.Addr{addr}, nil // LookupNetIP forgets the zone
+	}
 	if err != nil {
 		var dns *net.DNSError
 		if errors.As(err, &dns) && dns.IsNotFound {

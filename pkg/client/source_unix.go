@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,6 +89,8 @@ func sockaddr(addr netip.Addr, port uint16) unix.Sockaddr {
 	to := &unix.SockaddrInet6{Port: int(port), Addr: addr.As16()}
 	if link, err := net.InterfaceByName(addr.Zone()); err == nil {
 		to.ZoneId = uint32(link.Index)
+	} else if index, err := strconv.ParseUint(addr.Zone(), 10, 32); err == nil {
+		to.ZoneId = uint32(index)
 	}
 	return to
 }

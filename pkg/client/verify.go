@@ -18,6 +18,7 @@ type target struct {
 	tries  int
 	open   int   // the last try that did not fail, if it is to be closed
 	shut   []int // the tries since then that did
+	no     []int // the tries that it refused, if it is to be opened
 	why    error // what lies in the way, if anything does
 }
 
@@ -85,7 +86,7 @@ func (v *verifier) run(ctx context.Context) error {
 		if err := v.knockAll(ctx, n == 0); err != nil {
 			return err
 		}
-		if err := v.look(ctx, p, paceAfter(n, v.closing, v.near), false); err != nil || v.settled(false) {
+		if err := v.look(ctx, p, paceAfter(n, v.closing, v.wasSilent(), v.near), false); err != nil || v.settled(false) {
 			return err
 		}
 	}
@@ -165,17 +166,44 @@ func (v *verifier) take(a answer) {
 		t.done = t.done || v.wasOpen(t)
 	case t.done:
 	case v.closing:
-		t.takeShut(a.n, r)
+		if t.why = obstacle(a.err); a.err == nil || !isNotSent(a.err) { // else nothing is learnt
+			t.takeShut(a.n, r)
+		}
 	default:
-		// A host that rejects all is no wiser than a silent one. One that was silent and refuses now has its port open.
-		t.after, t.why = max(t.after, r), obstacle(a.err)
-		t.done = r == accepted || r == refused && t.before == silent && !v.keep
+		t.takeOpen(a, r)
+		t.done = r == accepted || !v.keep && inRow(t.no)
 	}
 }
 
+// wasSilent tells whether a target did not answer before the knock.
+func (v *verifier) wasSilent() bool {
+	return slices.ContainsFunc(v.targets, func(t *target) bool { return t.before == silent })
+}
+
 // enough is how many tries, of which none later than the last that did not fail, must fail for a port to be closed: each
-// can have been lost on the way.
+// can have been lost on the way. So many tries in a row must be refused for one to be open where nobody listens.
 const enough = 3
+
+// takeOpen learns from a try at a target that is to be opened. One that was silent and refuses now has its port open,
+// unless it is a host that rejects what is closed and was not heard before the knock: because of a long way, or because
+// it rejects only so often (Linux: once a second, icmp_ratelimit), and so not several tries in a row.
+func (t *target) takeOpen(a answer, r reply) {
+	t.after, t.why = max(t.after, r), obstacle(a.err)
+	if r == refused && t.before == silent && !a.late {
+		t.no = append(t.no, a.n)
+	}
+}
+
+// inRow tells whether enough tries follow each other.
+func inRow(tries []int) bool {
+	slices.Sort(tries)
+	for i := range len(tries) - enough + 1 {
+		if tries[i+enough-1]-tries[i] == enough-1 {
+			return true
+		}
+	}
+	return false
+}
 
 // takeShut learns from try n at a target that is to be closed. A try that is in vain ends later than one that is not.
 func (t *target) takeShut(n int, r reply) {

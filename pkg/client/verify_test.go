@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,7 +80,7 @@ func TestVerify(t *testing.T) {
 		},
 		"nobody listens": {
 			gate:   &gate{trip: 20 * time.Millisecond},
-			stdout: "gate: port 22 is open but nothing listens there, after 1 knock, 0.2 s\n",
+			stdout: "gate: port 22 is open but nothing listens there, after 1 knock, 0.5 s\n",
 		},
 		"rejects, and opens": {
 			gate:   &gate{rejects: true, listens: true, trip: 20 * time.Millisecond, deaf: 1},
@@ -89,6 +90,20 @@ func TestVerify(t *testing.T) {
 			gate: &gate{rejects: true, deaf: 100},
 			stderr: "knockclient: error: gate: port 22 is not open after 6 knocks, 22 s\n" +
 				"knockclient: hint: it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + whyHint,
+			status: 3,
+		},
+		"rejects, once a second": {
+			retries: -1,
+			gate:    &gate{rejects: true, seldom: true, deaf: 100},
+			stderr: "knockclient: error: gate: port 22 is not open after 1 knock, 1.7 s\n" +
+				"knockclient: hint: it refuses: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + whyHint,
+			status: 3,
+		},
+		"rejects, a long way off": {
+			retries: 1,
+			gate:    &gate{rejects: true, deaf: 100, trip: 1200 * time.Millisecond},
+			stderr: "knockclient: error: gate: port 22 is not open after 2 knocks, 3.8 s\n" +
+				"knockclient: hint: it refuses: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + whyHint,
 			status: 3,
 		},
 		"rejects, and the first answer is lost": {
@@ -115,6 +130,14 @@ func TestVerify(t *testing.T) {
 				"knockclient: hint: a rule that is not of a knock may let it in, or the knock was not heard: " + whyHint,
 			status: 3,
 		},
+		"stays open, a long way off": {
+			c:       closing,
+			retries: -1,
+			gate:    &gate{listens: true, trip: 1200 * time.Millisecond, deaf: 100, open: open(22)},
+			stderr: "knockclient: error: gate: port 22 is still open after 1 knock, 4.2 s\n" +
+				"knockclient: hint: a rule that is not of a knock may let it in, or the knock was not heard: " + whyHint,
+			status: 3,
+		},
 		"stays open, and answers are lost": {
 			c:      closing,
 			gate:   &gate{listens: true, trip: 20 * time.Millisecond, deaf: 1, open: open(22), lost: map[int]bool{3: true, 5: true, 6: true, 8: true}},
@@ -123,7 +146,29 @@ func TestVerify(t *testing.T) {
 		"was closed": {
 			gate:   &gate{},
 			c:      closing,
-			stdout: "gate: port 22 is closed, after 1 knock, 1.4 s\n",
+			stdout: "gate: port 22 is closed, after 1 knock, 3.0 s\n",
+		},
+		"closes, out of reach": {
+			c:      closing,
+			gate:   &gate{err: syscall.EHOSTUNREACH},
+			stdout: "gate: port 22 is closed (connect: no route to host), after 1 knock, 0.5 s\n",
+		},
+		"closes, and nothing is sent to see that": {
+			c:       config.Client{Ports: []uint16{22, 80}, Time: knock.Close},
+			retries: -1,
+			gate:    &gate{err: syscall.EPERM},
+			stderr: "knockclient: error: gate: ports 22, 80 may still be open after 2 knocks, 4.3 s (connect: operation not permitted)\n" +
+				"knockclient: hint: a rule that is not of a knock may let it in, or the knock was not heard: " + whyHint,
+			status: 3,
+		},
+		"a pad, and nobody hears": {
+			c:       config.Client{Pad: "home.pad"},
+			retries: -1,
+			gate:    &gate{deaf: 100},
+			stderr: "knockclient: error: gate: port 22 is not open after 1 knock, 1.7 s\n" +
+				"knockclient: hint: pad and port-min must be as on the host, its daemon must run and have heard one of the last knocks " +
+				"(32, or its pad-look-ahead), and it must know this machine as 192.0.2.2: " + whyHint,
+			status: 3,
 		},
 		"a sequence": {
 			c:    config.Client{Sequence: []sequence.Step{{Port: 7000}}, Ports: []uint16{22, 80}},

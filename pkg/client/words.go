@@ -66,10 +66,13 @@ func inNumber(what string, n int) string {
 		return what
 	}
 	verb, rest, _ := strings.Cut(what, " ")
-	if verb == "was" {
-		return "were " + rest
+	switch verb {
+	case "was":
+		verb = "were"
+	case "is":
+		verb = "are"
 	}
-	return "are " + rest
+	return verb + " " + rest
 }
 
 func (v *verifier) phrase(t *target) string {
@@ -77,8 +80,14 @@ func (v *verifier) phrase(t *target) string {
 	case resultWasOpen:
 		return "was open before the knock"
 	case resultClosed:
+		if t.why != nil { // a host that is out of reach may have heard nothing
+			return fmt.Sprintf("is closed (%v)", t.why)
+		}
 		return "is closed"
 	case resultNotClosed:
+		if t.after != accepted {
+			return "may still be open"
+		}
 		return "is still open"
 	case resultNotOpen:
 		return "is not open"
@@ -108,16 +117,21 @@ func (o *outcome) failure() error {
 // hint names the likeliest causes.
 func (o *outcome) hint(left []*target) string {
 	refuses := !slices.ContainsFunc(left, func(t *target) bool { return t.after != refused })
+	did := !slices.ContainsFunc(left, func(t *target) bool { return t.before != refused })
 	why := fmt.Sprintf("on the host, knockdaemon -why %s says what it saw", o.seen)
 	switch {
 	case o.verified.closing:
 		return "a rule that is not of a knock may let it in, or the knock was not heard: " + why
-	case refuses && o.verified.keep:
+	case refuses && !did:
 		return "it refuses: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
 	case refuses:
 		return "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: " + why
 	case o.IP == "":
 		return o.must + " must be as on the host, and its daemon must run: " + why
 	}
-	return fmt.Sprintf("%s must be as on the host, its daemon must run, and it must know this machine as %s: %s", o.must, o.IP, why)
+	run := "its daemon must run"
+	if o.pad {
+		run += " and have heard one of the last knocks (32, or its pad-look-ahead)"
+	}
+	return fmt.Sprintf("%s must be as on the host, %s, and it must know this machine as %s: %s", o.must, run, o.IP, why)
 }

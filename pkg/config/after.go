@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/portknock/knock/pkg/knock"
@@ -24,6 +25,10 @@ func (c *Client) checkAfter(from origins) error {
 		}
 		c.After.Exec = ""
 	}
+	closes := c.Time == knock.Close && c.Sequence == nil
+	if closes && from.isFlag("time") && !from.isFlag("exec") && c.After.Exec != "" {
+		c.After.Exec, c.After.Verify = "", c.After.Verify || !from.isFlag("verify") // a host with a command is closed by its name too
+	}
 	if c.After.Exec != "" {
 		if err := from.refuse("it does not go with exec, whose command has the word", "json"); err != nil {
 			return err
@@ -37,8 +42,19 @@ func (c *Client) checkAfter(from origins) error {
 		return from.refuse("it goes with verify, proxy or exec", "retries")
 	case c.After.Proxy && len(c.ports) > 1:
 		return ui.Usage(errors.New("no port to connect to: want -proxy HOST PORT"))
-	case c.Time == knock.Close && c.Sequence == nil && (c.After.Proxy || c.After.Exec != ""):
+	case closes && (c.After.Proxy || c.After.Exec != ""):
 		return from.at("time", errors.New("255 closes the port: nothing can use it then"))
+	}
+	return nil
+}
+
+// checkExec refuses a command of a configuration file that others can write. A file that is not there yet is to be made.
+func (c *Client) checkExec(path string, from origins) error {
+	if c.After.Exec == "" || from.isFlag("exec") {
+		return nil
+	}
+	if err := checkWriters(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -185,6 +185,9 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 	if err := c.check(from); err != nil {
 		return nil, hintName(err, file, host, args)
 	}
+	if err := c.checkExec(file.path, from); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

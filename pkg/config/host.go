@@ -79,8 +79,8 @@ func given(flags []ui.Given, name string) bool {
 	return slices.ContainsFunc(flags, func(g ui.Given) bool { return g.Name == name && g.Value != "false" })
 }
 
-// findHost gives the section that the first argument names. What ssh hands over is a host's own name, which a section
-// may have another one for.
+// findHost gives the section that the first argument names. What ssh hands over is a host's own name, in small letters,
+// which a section may have another one for.
 func findHost(f file, flags []ui.Given, args []string) (host []section) {
 	if len(args) == 0 || given(flags, "save") {
 		return nil
@@ -91,8 +91,8 @@ func findHost(f file, flags []ui.Given, args []string) (host []section) {
 		}
 	}
 	for _, s := range f.sections[1:] {
-		is := slices.ContainsFunc(s.values, func(v value) bool { return v.name == "host" && v.text == args[0] })
-		if is && given(flags, "proxy") {
+		is := slices.ContainsFunc(s.values, func(v value) bool { return v.name == "host" && strings.EqualFold(v.text, args[0]) })
+		if given(flags, "proxy") && (is || strings.EqualFold(s.title, args[0])) {
 			return []section{s}
 		}
 	}

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,7 +30,7 @@ func TestHosts(t *testing.T) {
 		"office.key": "of the office\n", "home.key": "of home\n",
 		".knockclient.conf": "key-file = ~/home.key\nport = 22\ntime = 5\n\n" +
 			"[office]\nhost = gate.example.org\nport = 22,80\nkey-file = ~/office.key\nverify\nRetries = 2\n" +
-			"[192.0.2.9]\ntime = 255\n[knockd]\nhost = old.example.org\nsequence = 7000,8000:udp\n",
+			"[web]\nexec = date\n[192.0.2.9]\ntime = 255\n[knockd]\nhost = old.example.org\nsequence = 7000,8000:udp\n",
 	} {
 		writeAt(t, filepath.Join(home, name), text)
 	}
@@ -56,9 +60,25 @@ func TestHosts(t *testing.T) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{22}, 5, []byte("of the office")
 			c.After = After{Verify: true, Retries: 2, Proxy: true}
 		}},
+		"ssh names the host, in other letters": {flags("-proxy=true"), "Gate.example.ORG 22", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{22}, 5, []byte("of the office")
+			c.After = After{Verify: true, Retries: 2, Proxy: true}
+		}},
+		"ssh names the section, in other letters": {flags("-proxy=true"), "OFFICE 80", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{80}, 5, []byte("of the office")
+			c.After = After{Verify: true, Retries: 2, Proxy: true}
+		}},
 		"ssh names the section": {flags("-proxy=true"), "office 80", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "gate.example.org", []uint16{80}, 5, []byte("of the office")
 			c.After = After{Verify: true, Retries: 2, Proxy: true}
+		}},
+		"a command": {nil, "web", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "web", []uint16{22}, 5, []byte("of home")
+			c.After.Exec = "date"
+		}},
+		"closed, which leaves nothing for the command": {flags("-time=255", "-json=true"), "web", func(c *Client) {
+			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "web", []uint16{22}, 255, []byte("of home")
+			c.After.Verify, c.JSON = true, true
 		}},
 		"asked for the address": {flags("-ip=resolve", "-ip-service=https://ip.example.net/"), "192.0.2.9", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "192.0.2.9", []uint16{22}, 255, []byte("of home")
@@ -82,7 +102,7 @@ func TestHosts(t *testing.T) {
 		})
 	}
 	names, err := HostNames(nil, at(home))
-	if diff := cmp.Diff([]string{"office", "192.0.2.9", "knockd"}, names); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"office", "web", "192.0.2.9", "knockd"}, names); diff != "" || err != nil {
 		t.Errorf("the names: %v (-want +got)\n%s", err, diff)
 	}
 }
@@ -122,6 +142,7 @@ func TestWrongHosts(t *testing.T) {
 		"proxy, no number":     {flags(conf(key), "-proxy=true"), "x ssh", `"ssh" is not a number: want a port, 0..65535`},
 		"proxy and a flag":     {flags(conf(key), "-proxy=true", "-port=22"), "x 22", "flag -port: the port stands behind the host: -proxy HOST PORT"},
 		"proxy to close":       {flags(conf(key), "-proxy=true", "-time=255"), "x 22", "flag -time: 255 closes the port: nothing can use it then"},
+		"exec to close":        {flags(conf(key), "-exec=date", "-time=255"), "x", "flag -time: 255 closes the port: nothing can use it then"},
 		"proxy and exec":       {flags(conf(key), "-proxy=true", "-exec=true"), "x 22", "flag -exec: it does not go with proxy, which is for the bytes of the connection alone"},
 		"exec and json":        {flags(conf(key), "-exec=true", "-json=true"), "x", "flag -json: it does not go with exec, whose command has the word"},
 		"a sequence, no port":  {flags("-verify=true"), "x 1 2", "no port: say which to open with -port"},
@@ -193,9 +214,70 @@ func TestSave(t *testing.T) {
 	if to, err := os.Readlink(link); err != nil || to != dots {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
+	if err := os.Remove(dots); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("failed to write the configuration file: %q is a link that leads nowhere", link)
+	if _, _, err := SaveHost(flags("-save=new", "-conf="+link, "-sequence=1,2"), []string{"x"}, at(home)); err == nil || err.Error() != want {
+		t.Errorf("a link to nothing: %v, want %s", err, want)
+	}
 	left, err := filepath.Glob(filepath.Join(home, ".*-*"))
 	if len(left) > 0 || err != nil {
 		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+// Who saves at the same time loses nothing, and the owner of a file stays.
+func TestSaveTogether(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	key, conf := filepath.Join(home, "key"), filepath.Join(home, ".knockclient.conf")
+	writeAt(t, key, "k\n")
+	writeAt(t, conf, "time = 7\n")
+	const owner = 4711
+	if err := os.Chown(conf, owner, owner); err != nil {
+		t.Fatal(err) // the tests are root's
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if _, _, err := SaveHost(flags(fmt.Sprintf("-save=n%d", i), "-port=22", "-key-file="+key), []string{"192.0.2.1"}, at(home)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	names, err := HostNames(nil, at(home))
+	slices.Sort(names)
+	if diff := cmp.Diff(strings.Fields("n0 n1 n2 n3 n4 n5 n6 n7"), names); diff != "" || err != nil {
+		t.Errorf("the names: %v (-want +got)\n%s", err, diff)
+	}
+	info, err := os.Stat(conf)
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != owner || info.Sys().(*syscall.Stat_t).Gid != owner {
+		t.Errorf("the file is now of %+v, %v", info, err)
+	}
+}
+
+// A file's command is run only if nobody else can write it there; a flag's always.
+func TestExecOfOthers(t *testing.T) {
+	t.Parallel()
+	const text = "key-file = k\nport = 22\ncipher = none\n[x]\nexec = true\n"
+	shared, foreign := write(t, text, 0o662), write(t, text, 0o600)
+	if err := os.Chown(foreign, 4711, 4711); err != nil {
+		t.Fatal(err) // the tests are root's
+	}
+	for path, want := range map[string]string{
+		shared:  fmt.Sprintf("others may write %q (mode 0662), and it says which commands are run", shared),
+		foreign: fmt.Sprintf("%q belongs to another user, who can so have any command run", foreign),
+	} {
+		if c, err := LoadClient(flags("-conf="+path), []string{"x"}, noEnv); c != nil || err == nil || err.Error() != want {
+			t.Errorf("got %+v, %v, want %s", c, err, want)
+		}
+		for name, words := range map[string][]string{"a flag's": {"-conf=" + path, "-exec=date"}, "none": {"-conf=" + path, "-proxy=true"}} {
+			if _, err := LoadClient(flags(words...), []string{"x"}, noEnv); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

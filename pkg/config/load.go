@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/portknock/knock/pkg/firewall"
 	"github.com/portknock/knock/pkg/ui"
@@ -113,28 +112,12 @@ func (d *Daemon) checkLists() error {
 	return nil
 }
 
-// checkCommands refuses a file of commands that others can write: they would be run as they like.
+// checkCommands refuses a file that others can write if there are commands in it.
 func (d *Daemon) checkCommands(path string) error {
 	if !slices.ContainsFunc(d.Events, func(e Event) bool { return e.Commands.Any() }) {
 		return nil
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("failed to look at the configuration file: %w", err)
-	}
-	switch mode := info.Mode().Perm(); {
-	case foreign(info):
-		return ui.Hint(fmt.Errorf("%q belongs to another user, who can so have any command run", path), "chown root %s", path)
-	case mode&0o022 != 0:
-		return ui.Hint(fmt.Errorf("others may write %q (mode %04o), and it says which commands are run", path, mode), "chmod go-w %s", path)
-	}
-	return nil
-}
-
-// foreign tells whether a file belongs to neither root nor who runs this.
-func foreign(info os.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
+	return checkWriters(path)
 }
 
 func (d *Daemon) takeSection(path string, s section) error {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/portknock/knock/pkg/ui"
@@ -50,7 +51,7 @@ func SaveHost(flags []ui.Given, args []string, env func(string) string) (title, 
 // absolute gives a flag's value so that it means the same from any directory.
 func absolute(f ui.Given, env func(string) string) string {
 	home := strings.HasPrefix(f.Value, "~/") && homeOf(env) != ""
-	if path, err := filepath.Abs(f.Value); err == nil && !home && (f.Name == "key-file" || f.Name == "pad") {
+	if path, err := filepath.Abs(f.Value); err == nil && !home && slices.Contains([]string{"key-file", "pad", "log-to-file"}, f.Name) {
 		return path
 	}
 	return f.Value
@@ -65,18 +66,21 @@ func quoted(v string) string {
 }
 
 // appendSection adds a section to the file at path in one piece, if that has none of the name, and check has nothing
-// against the file with it.
+// against the file with it. What another one adds at the same time is not lost.
 func appendSection(path, title, lines string, check func(file) error) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // a link stays one
+	} else if _, err := os.Readlink(path); err == nil {
+		return fmt.Errorf("failed to write the configuration file: %q is a link that leads nowhere", path)
 	}
+	lock, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("failed to write the configuration file: %w", err)
+	}
+	defer lock.Close()
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("failed to read the configuration file: %w", err)
-	}
-	mode := fs.FileMode(0o600)
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
 	}
 	text := string(old)
 	if text != "" {
@@ -99,11 +103,12 @@ func appendSection(path, title, lines string, check func(file) error) error {
 	if err := check(file{path, sections}); err != nil {
 		return err
 	}
-	return replaceFile(path, text, mode)
+	return replaceFile(path, text)
 }
 
-// replaceFile puts text in the place of a file: after a crash the old one is there, or the new one.
-func replaceFile(path, text string, mode fs.FileMode) (err error) {
+// replaceFile puts text in the place of a file, whose mode and owner stay: after a crash the old one is there, or the
+// new one.
+func replaceFile(path, text string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err == nil {
 		defer os.Remove(f.Name()) // in vain, if all went well
@@ -111,7 +116,7 @@ func replaceFile(path, text string, mode fs.FileMode) (err error) {
 		_, err = f.WriteString(text)
 	}
 	for _, step := range []func() error{
-		func() error { return f.Chmod(mode) },
+		func() error { return makeLike(f, path) },
 		func() error { return f.Sync() },
 		func() error { return f.Close() },
 		func() error { return os.Rename(f.Name(), path) },
@@ -124,4 +129,19 @@ func replaceFile(path, text string, mode fs.FileMode) (err error) {
 		return fmt.Errorf("failed to write the configuration file: %w", err)
 	}
 	return nil
+}
+
+// makeLike gives f the mode and the owner of the file that it is to replace, if there is one.
+func makeLike(f *os.File, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = giveTo(f, info)
+	}
+	if err == nil {
+		err = f.Chmod(info.Mode().Perm())
+	}
+	return err
 }
