@@ -147,8 +147,8 @@ func loseFirst(syns, low int) *swapper {
 	}}
 }
 
-// The second knock is another one wherever knocks differ, also for a daemon that
-// takes none twice; and what is tried at a port does not spoil it.
+// The second knock opens, also for a daemon that takes none twice, and with a pad of
+// which it uses no more; and what is tried at a port does not spoil it.
 func TestVerifyKnocksAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -29,7 +29,8 @@ type Client struct {
 	Warn     func(format string, a ...any) // tells the user what may not be as he thinks
 	Debug    func(format string, a ...any) // tells the user how it goes
 
-	answered bool // the user was told that the knock ports are not closed
+	answered bool                // the user was told that the knock ports are not closed
+	parts    map[uint16][]uint16 // of the one-time pad: what they have sealed, by the port that is asked for
 }
 
 // Run makes the knock and does with it what the settings say: send it, print it or log it. Nothing is sent if

@@ -154,3 +154,31 @@ func TestMakePad(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
+
+// A knock that is sent again is the same, whatever it is the first try for; another one is another.
+func TestPadAgain(t *testing.T) {
+	t.Parallel()
+	path := newPad(t, 12)
+	client, _, _ := newTestClient(config.Client{Pad: path})
+	ask := func(port uint8) []uint16 {
+		ports, err := client.seal(knock.Payload{IP: netip.MustParseAddr("192.0.2.7"), Port: port, Time: 15})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ports
+	}
+	first, other := ask(22), ask(80)
+	if diff := cmp.Diff(first, ask(22)); diff != "" {
+		t.Errorf("sent again it differs (-want +got)\n%s", diff)
+	}
+	if cmp.Equal(first, other) {
+		t.Error("a knock for another port is the same")
+	}
+	sender, err := pad.OpenSender(path, pad.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sender.Left() != 10 {
+		t.Errorf("%d knocks are left of 12, want 10", sender.Left())
+	}
+}

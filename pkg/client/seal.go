@@ -43,9 +43,25 @@ func (c *Client) seal(p knock.Payload) ([]uint16, error) {
 // fewLeft is when the user hears that his pad comes to its end.
 const fewLeft = 10
 
-// sealWithPad uses up a part of the pad. That holds also for a knock that is not sent: the same part may be used for no
-// other.
-func (c *Client) sealWithPad(p knock.Payload) ([]uint16, error) {
+// sealWithPad uses up a part of the pad, and gives the same again for a knock that is sent again: that tells nobody
+// anything, and whoever knocks at a host that hears nothing would soon be further in the pad than the host looks ahead.
+func (c *Client) sealWithPad(p knock.Payload) (ports []uint16, err error) {
+	port := uint16(p.Port)
+	if c.parts[port] == nil {
+		if ports, err = c.usePart(p); err != nil {
+			return nil, err
+		}
+		if c.parts == nil {
+			c.parts = make(map[uint16][]uint16)
+		}
+		c.parts[port] = ports
+	}
+	return c.parts[port], nil
+}
+
+// usePart seals with the next part of the pad. It is used up also by a knock that is not sent: the same part may be used
+// for no other.
+func (c *Client) usePart(p knock.Payload) ([]uint16, error) {
 	plain, err := p.Bytes()
 	if err != nil {
 		return nil, err

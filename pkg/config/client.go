@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/portknock/knock/pkg/knock"
@@ -140,6 +142,9 @@ func (c *Client) setPorts(v string) error {
 	c.ports = nil
 	err := list(v, func(part string) error {
 		port, err := number(part, "a port", 0, 65535)
+		if err == nil && slices.Contains(c.ports, uint16(port)) {
+			err = fmt.Errorf("port %d is there twice", port)
+		}
 		c.ports = append(c.ports, uint16(port))
 		return err
 	})
@@ -194,6 +199,9 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 // check checks the settings as a whole. What belongs to another kind of knock than the one that is asked for does no
 // harm in the file, or the environment, but is wrong use as a flag.
 func (c *Client) check(from origins) error {
+	if c.Debug && c.Quiet && from.isFlag("debug") != from.isFlag("quiet") {
+		c.Debug, c.Quiet = from.isFlag("debug"), from.isFlag("quiet") // the flag wins
+	}
 	switch {
 	case c.Debug && c.Quiet:
 		return from.at("quiet", errors.New("debug and quiet exclude each other"))

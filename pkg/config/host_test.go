@@ -80,6 +80,9 @@ func TestHosts(t *testing.T) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "web", []uint16{22}, 255, []byte("of home")
 			c.After.Verify, c.JSON = true, true
 		}},
+		"a flag is quiet": {flags("-conf="+write(t, "debug = true\nkey = k\nport = 22\n", 0o600), "-quiet=true"), "x", func(c *Client) {
+			c.Host, c.Ports, c.Knock.Passphrase, c.Quiet = "x", []uint16{22}, []byte("k"), true
+		}},
 		"asked for the address": {flags("-ip=resolve", "-ip-service=https://ip.example.net/"), "192.0.2.9", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "192.0.2.9", []uint16{22}, 255, []byte("of home")
 			c.IPService = "https://ip.example.net/"
@@ -114,6 +117,14 @@ func writeAt(t *testing.T, path, text string) {
 	}
 }
 
+// manyPorts gives ",1,2,3" up to 64.
+func manyPorts() (list string) {
+	for port := range 64 {
+		list += fmt.Sprintf(",%d", port+1)
+	}
+	return list
+}
+
 func TestWrongHosts(t *testing.T) {
 	t.Parallel()
 	conf := func(text string) string { return "-conf=" + write(t, text, 0o600) }
@@ -131,6 +142,8 @@ func TestWrongHosts(t *testing.T) {
 		"an unknown name":      {flags(conf(key + "[a]\nprot = 7\n")), "x", "FILE:4: unknown setting prot, did you mean port?"},
 		"a flag only":          {flags(conf(key + "[a]\nsave = b\n")), "x", "FILE:4: save is a flag only, not for a configuration file"},
 		"an empty host":        {flags(conf(key + "[a]\nhost =\n")), "a", "FILE:4: [a] host: it is empty"},
+		"a key unused":         {flags(conf("cipher = none\nport = 22\n[a]\nkey = k\n")), "a", "FILE:1: cipher: none needs no key: with one, name a cipher"},
+		"a port twice":         {flags("-key=k", "-port=22,80,22"), "x", "flag -port: port 22 is there twice"},
 		"nobody to ask":        {flags(conf(key), "-ip=resolve"), "x", "flag -ip: nobody is set to be asked for the address"},
 		"a file as service":    {flags(conf(key), "-ip-service=/etc/ip"), "x", "flag -ip-service: want a URL like https://HOST/PATH"},
 		"retries for nothing":  {flags(conf(key), "-retries=3"), "x", "flag -retries: it goes with verify, proxy or exec"},
@@ -149,7 +162,7 @@ func TestWrongHosts(t *testing.T) {
 		"hosts and a host":     {flags("-hosts=true"), "x", `no host has a place beside hosts, which sends nothing: "x" is one too many`},
 		"lab and a port":       {flags("-lab=true", "-port=22"), "", "flag -port: it does not go with lab"},
 		"a lab's port, no lab": {flags("-lab-port=8000", "-port=22", "-key=k"), "x", "flag -lab-port: it goes with lab only"},
-		"too many ports":       {flags("-key=k", "-port="+strings.Repeat("1,", 64)+"1"), "x", "flag -port: 65 ports are too many: want 1 to 64"},
+		"too many ports":       {flags("-key=k", "-port=0"+manyPorts()), "x", "flag -port: 65 ports are too many: want 1 to 64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -261,7 +274,7 @@ func TestSaveTogether(t *testing.T) {
 // A file's command is run only if nobody else can write it there; a flag's always.
 func TestExecOfOthers(t *testing.T) {
 	t.Parallel()
-	const text = "key-file = k\nport = 22\ncipher = none\n[x]\nexec = true\n"
+	const text = "port = 22\ncipher = none\n[x]\nexec = true\n"
 	shared, foreign := write(t, text, 0o662), write(t, text, 0o600)
 	if err := os.Chown(foreign, 4711, 4711); err != nil {
 		t.Fatal(err) // the tests are root's

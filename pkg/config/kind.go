@@ -37,6 +37,11 @@ func (p *padded) endLevel(s *secret) {
 // isFlag tells whether a setting that was given was given last by its flag.
 func (o origins) isFlag(name string) bool { return o[name] == flagWhere(name) }
 
+// inFile tells whether a setting that was given was given last by a configuration file.
+func (o origins) inFile(name string) bool {
+	return o[name] != "" && !o.isFlag(name) && o[name] != environmentWhere
+}
+
 // refuse refuses flags that have no place in what is asked for.
 func (o origins) refuse(why string, names ...string) error {
 	for _, name := range names {
@@ -97,6 +102,8 @@ func (c *Client) finishSealed(from origins) error {
 	case c.padded.file != "":
 		c.Pad, c.AllowReadable = c.padded.file, c.secret.allowReadable
 		return from.refuse("it does not go with a pad", "cipher", "header", "iv", "iv-length")
+	case c.Knock.Cipher == knock.CipherNone && from.inFile("cipher") && (from.inFile("key") || from.inFile("key-file")):
+		return from.at("cipher", errors.New("none needs no key: with one, name a cipher"))
 	case c.Knock.Cipher == knock.CipherNone:
 		if err := from.refuse("cipher none has no key, and hides nothing", "key", "key-file"); err != nil {
 			return err

@@ -115,7 +115,7 @@ func load(settings []Setting, path string, parts []section, flags []ui.Given, en
 		endLevel(path)
 	}
 	if key := env(keyVariable); key != "" {
-		if err := o.apply(settings, []value{{"key", key, "environment variable " + keyVariable}}); err != nil {
+		if err := o.apply(settings, []value{{"key", key, environmentWhere}}); err != nil {
 			return nil, err
 		}
 	}
@@ -136,3 +136,6 @@ func flagWhere(name string) string { return "flag -" + name }
 
 // keyVariable is the environment variable that holds the passphrase.
 const keyVariable = "KNOCK_KEY"
+
+// environmentWhere is the place of a passphrase that the environment gives.
+const environmentWhere = "environment variable " + keyVariable
