@@ -74,7 +74,7 @@ func TestVerifyInVain(t *testing.T) {
 		target string // of the gate's firewall for what is closed
 		hint   string
 	}{
-		"drops":        {"DROP", "key, cipher, header and port-min must be as on the host, its daemon must run, and it must know this machine as 192.0.2.2: "},
+		"drops":        {"DROP", "key, cipher, header and port-min must be as on the host, its daemon must run and allow it (allow-ports), and it must know this machine as 192.0.2.2: "},
 		"rejects":      {"REJECT", "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: "},
 		"sends resets": {"REJECT --reject-with tcp-reset", "it refuses, as before the knock: nothing may listen there, or the firewall rejects what is closed and the knock was not heard: "},
 	} {

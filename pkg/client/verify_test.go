@@ -26,7 +26,7 @@ func TestVerify(t *testing.T) {
 		return m
 	}
 	closing := config.Client{Ports: []uint16{22}, Time: knock.Close}
-	silentHint := "knockclient: hint: key, cipher, header and port-min must be as on the host, its daemon must run, and it must know this machine as 192.0.2.2: " + whyHint
+	silentHint := "knockclient: hint: key, cipher, header and port-min must be as on the host, its daemon must run and allow it (allow-ports), and it must know this machine as 192.0.2.2: " + whyHint
 	for name, tt := range map[string]struct {
 		c       config.Client
 		retries int // 0: 5, -1: 0
@@ -166,7 +166,7 @@ func TestVerify(t *testing.T) {
 			retries: -1,
 			gate:    &gate{deaf: 100},
 			stderr: "knockclient: error: gate: port 22 is not open after 1 knock, 1.7 s\n" +
-				"knockclient: hint: pad and port-min must be as on the host, its daemon must run and have heard one of the last knocks " +
+				"knockclient: hint: pad and port-min must be as on the host, its daemon must run and allow it (allow-ports) and have heard one of the last knocks " +
 				"(32, or its pad-look-ahead), and it must know this machine as 192.0.2.2: " + whyHint,
 			status: 3,
 		},

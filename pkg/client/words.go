@@ -129,7 +129,7 @@ func (o *outcome) hint(left []*target) string {
 	case o.IP == "":
 		return o.must + " must be as on the host, and its daemon must run: " + why
 	}
-	run := "its daemon must run"
+	run := "its daemon must run and allow it (allow-ports)"
 	if o.pad {
 		run += " and have heard one of the last knocks (32, or its pad-look-ahead)"
 	}

@@ -338,7 +338,7 @@ func TestWrongUse(t *testing.T) {
 	client := map[string]test{
 		"no host":         {flags("-port=22", "-key=k"), "no host to knock at", 2},
 		"no port":         {flags("-key=k", "-host=h"), "no port: say which to open with -port", 2},
-		"port 443":        {flags("-port=443"), "flag -port: 443 does not fit: the classic knock carries ports 0..255", 2},
+		"port 443":        {flags("-port=443"), "flag -port: 443 does not fit: the classic knock carries ports 0..255; for others see forward at the daemon, or a sequence with digits", 2},
 		"port 65536":      {flags("-port=65536"), "flag -port: 65536 is out of range: want a port, 0..65535", 2},
 		"port -1":         {flags("-port=-1"), "flag -port: -1 is out of range: want a port, 0..65535", 2},
 		"time 256":        {flags("-time=256"), "flag -time: 256 is out of range: want minutes, or 0 for no limit, or 255 to close, 0..255", 2},

@@ -86,7 +86,7 @@ func (c *Client) finishSealed(from origins) error {
 	}
 	for _, port := range c.ports {
 		if port > 255 {
-			return from.at("port", fmt.Errorf("%d does not fit: the classic knock carries ports 0..255", port))
+			return from.at("port", fmt.Errorf("%d does not fit: the classic knock carries ports 0..255; for others see forward at the daemon, or a sequence with digits", port))
 		}
 	}
 	if c.Host == "" && !(c.Test && c.IP.IsValid()) {

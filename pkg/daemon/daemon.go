@@ -117,7 +117,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	c := d.setup.config
 	locks, err := takeLocks(c)
 	if err != nil {
-		return hintAtRights(err)
+		return hintAtStart(err)
 	}
 	defer locks.release()
 	if err := d.remember(); err != nil {
@@ -129,7 +129,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.leases.Start(ctx); err != nil {
-		return hintAtRights(err)
+		return hintAtStart(err)
 	}
 	// The leases and commands end with ctx, even if the reading hangs, and with the reading.
 	ctx, end := context.WithCancel(ctx)
@@ -179,7 +179,10 @@ func (d *Daemon) forget() {
 	d.memory.close(nil)
 }
 
-func hintAtRights(err error) error {
+func hintAtStart(err error) error {
+	if errors.As(err, new(*heldError)) {
+		return ui.Hint(err, "knockdaemon -status asks it; a second one needs a -state-dir, a -chain and a -pid-file of its own")
+	}
 	if errors.Is(err, firewall.ErrNotPermitted) || errors.Is(err, fs.ErrPermission) {
 		return ui.Hint(err, "run as root, or with the capability CAP_NET_ADMIN and a state-dir of your own")
 	}
