@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newSockets makes n sockets of TCP, to knock at host, that are bound to consecutive source ports, the first of which choose gives. If some are
-// in use each time, the sockets are not bound: the kernel will choose, and the daemon see the order of arrival alone.
+// newSockets makes n sockets of TCP, to knock at host, that are bound to consecutive source ports, the first of which
+// choose gives. If some are in use each time, the sockets are not bound: the kernel will choose, and the daemon see the
+// order of arrival alone.
 func newSockets(host netip.Addr, n int, choose func(n int) uint16) ([]int, error) {
 	for range sourceTries {
 		if fds, err := bindSockets(host, n, choose(n)); err == nil {
@@ -22,7 +23,8 @@ func newSockets(host netip.Addr, n int, choose func(n int) uint16) ([]int, error
 	return bindSockets(host, n, 0)
 }
 
-// bindSockets makes n sockets of TCP, to knock at host. The first is bound to the port source, the next to the one after it; if it is 0, none is.
+// bindSockets makes n sockets of TCP, to knock at host. The first is bound to the port source, the next to the one after
+// it; if it is 0, none is.
 func bindSockets(host netip.Addr, n int, source uint16) (fds []int, err error) {
 	defer func() {
 		if err != nil {

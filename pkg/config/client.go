@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +27,7 @@ type Client struct {
 	Knock         knock.Options
 	Pad           string        // the file of a one-time pad, which of Knock needs PortMin alone; empty: none
 	AllowReadable bool          // take a pad that others can read
-	Delay         time.Duration // between two knocks
+	Delay         time.Duration // after each packet of a knock
 	After         After
 	Test          bool
 	LogToFile     string // append log lines here in place of sending; empty: send
@@ -39,6 +40,7 @@ type Client struct {
 
 	secret  secret
 	padded  padded
+	noKey   bool     // the host's own section names a cipher and no key
 	ports   []uint16 // as they were given; nil: none was
 	digits  uint16   // the port of digit 0; 0: none
 	resolve bool     // the address is IPService's to tell
@@ -179,8 +181,9 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 	if err != nil {
 		return nil, err
 	}
-	if len(host) > 0 && c.Host == "" {
-		c.Host = host[0].title
+	if len(host) > 0 {
+		c.Host = cmp.Or(c.Host, host[0].title)
+		c.noKey = host[0].says("cipher") && !host[0].says("key") && !host[0].says("key-file")
 	}
 	c.Warnings = keyWarnings(flags)
 	c.expandHome(env)
@@ -199,13 +202,10 @@ func loadClient(file file, flags []ui.Given, args []string, env func(string) str
 // check checks the settings as a whole. What belongs to another kind of knock than the one that is asked for does no
 // harm in the file, or the environment, but is wrong use as a flag.
 func (c *Client) check(from origins) error {
-	if c.Debug && c.Quiet && from.isFlag("debug") != from.isFlag("quiet") {
-		c.Debug, c.Quiet = from.isFlag("debug"), from.isFlag("quiet") // the flag wins
+	if err := settleVerbosity(&c.Debug, &c.Quiet, from); err != nil {
+		return err
 	}
-	switch {
-	case c.Debug && c.Quiet:
-		return from.at("quiet", errors.New("debug and quiet exclude each other"))
-	case c.Test && c.LogToFile != "":
+	if c.Test && c.LogToFile != "" {
 		return ui.Usage(errors.New("test and log-to-file exclude each other"))
 	}
 	if other, err := c.checkOther(from); other || err != nil {

@@ -31,6 +31,12 @@ type section struct {
 	lineOf map[string]int // of each name
 }
 
+// says tells whether a setting is given in s.
+func (s section) says(name string) bool {
+	_, ok := s.lineOf[name]
+	return ok
+}
+
 // settingsOf gives the settings that a section may hold, by its title; the empty one is for what stands before the first.
 type settingsOf func(title string) ([]Setting, error)
 

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/ui"
 )
 
@@ -83,6 +84,10 @@ func TestHosts(t *testing.T) {
 		"a flag is quiet": {flags("-conf="+write(t, "debug = true\nkey = k\nport = 22\n", 0o600), "-quiet=true"), "x", func(c *Client) {
 			c.Host, c.Ports, c.Knock.Passphrase, c.Quiet = "x", []uint16{22}, []byte("k"), true
 		}},
+		"a host without a key": {flags("-conf=" + write(t, "key = k\nport = 22\n[open]\ncipher = none\n", 0o600)), "open", func(c *Client) {
+			c.Host, c.Ports, c.Knock.Cipher = "open", []uint16{22}, knock.CipherNone
+			c.Warnings = []string{"cipher none hides nothing: whoever sees this knock can read it, and make others"}
+		}},
 		"asked for the address": {flags("-ip=resolve", "-ip-service=https://ip.example.net/"), "192.0.2.9", func(c *Client) {
 			c.Host, c.Ports, c.Time, c.Knock.Passphrase = "192.0.2.9", []uint16{22}, 255, []byte("of home")
 			c.IPService = "https://ip.example.net/"
@@ -143,6 +148,7 @@ func TestWrongHosts(t *testing.T) {
 		"a flag only":          {flags(conf(key + "[a]\nsave = b\n")), "x", "FILE:4: save is a flag only, not for a configuration file"},
 		"an empty host":        {flags(conf(key + "[a]\nhost =\n")), "a", "FILE:4: [a] host: it is empty"},
 		"a key unused":         {flags(conf("cipher = none\nport = 22\n[a]\nkey = k\n")), "a", "FILE:1: cipher: none needs no key: with one, name a cipher"},
+		"unused in a section":  {flags(conf("port = 22\n[a]\nkey = k\ncipher = none\n")), "a", "FILE:4: [a] cipher: none needs no key: with one, name a cipher"},
 		"a port twice":         {flags("-key=k", "-port=22,80,22"), "x", "flag -port: port 22 is there twice"},
 		"nobody to ask":        {flags(conf(key), "-ip=resolve"), "x", "flag -ip: nobody is set to be asked for the address"},
 		"a file as service":    {flags(conf(key), "-ip-service=/etc/ip"), "x", "flag -ip-service: want a URL like https://HOST/PATH"},

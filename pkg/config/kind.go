@@ -102,7 +102,7 @@ func (c *Client) finishSealed(from origins) error {
 	case c.padded.file != "":
 		c.Pad, c.AllowReadable = c.padded.file, c.secret.allowReadable
 		return from.refuse("it does not go with a pad", "cipher", "header", "iv", "iv-length")
-	case c.Knock.Cipher == knock.CipherNone && from.inFile("cipher") && (from.inFile("key") || from.inFile("key-file")):
+	case c.Knock.Cipher == knock.CipherNone && !c.noKey && from.inFile("cipher") && (from.inFile("key") || from.inFile("key-file")):
 		return from.at("cipher", errors.New("none needs no key: with one, name a cipher"))
 	case c.Knock.Cipher == knock.CipherNone:
 		if err := from.refuse("cipher none has no key, and hides nothing", "key", "key-file"); err != nil {

@@ -161,14 +161,15 @@ func (s section) at(err error) error {
 }
 
 func (d *Daemon) check(from origins) error {
+	verbosity := settleVerbosity(&d.Debug, &d.Quiet, from)
 	switch {
 	case d.Source == (Source{}) && d.Replay == "":
 		return ui.Usage(ui.Hint(errors.New("nowhere to learn of packets"),
 			"give -log FILE, the file that the firewall's log goes to, or -interface, -nflog or -kmsg"))
 	case len(d.Keys)+len(d.Events) == 0:
 		return errNoKey
-	case d.Debug && d.Quiet:
-		return from.at("quiet", errors.New("debug and quiet exclude each other"))
+	case verbosity != nil:
+		return verbosity
 	case d.Test && d.Quiet:
 		return from.at("quiet", errors.New("test and quiet exclude each other: the commands would not be said"))
 	case d.Guessing.Action == BanDrop && d.Chain == firewall.InputChain:

@@ -38,6 +38,18 @@ func verbosity(debug, quiet *bool) []Setting {
 	}
 }
 
+// settleVerbosity has the one that a flag asks for win over the other, if a file or a section asks for that.
+func settleVerbosity(debug, quiet *bool, from origins) error {
+	if !*debug || !*quiet {
+		return nil
+	}
+	if from.isFlag("debug") == from.isFlag("quiet") {
+		return from.at("quiet", errors.New("debug and quiet exclude each other"))
+	}
+	*debug, *quiet = from.isFlag("debug"), from.isFlag("quiet")
+	return nil
+}
+
 // confSetting is the flag -conf, which load has looked for already.
 func confSetting(defaults string) Setting {
 	return flagOnly("conf", "read settings from `FILE` (default: "+defaults+")", notEmpty)

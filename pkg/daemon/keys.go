@@ -18,7 +18,19 @@ type key struct {
 	length int
 	reader reader
 	tally  *tally
+	heeded []uint16 // the last knock of a pad that was; nil: none
 }
+
+// heed notes a knock that is heeded.
+func (k *key) heed(ports []uint16) {
+	if k.Pad != "" {
+		k.heeded = append(k.heeded[:0], ports...)
+	}
+}
+
+// isAgain tells whether ports are the knock of a pad that was heeded last. Whoever has not seen what became of it sends it
+// as it was, to use up no more of the pad: he does not guess.
+func (k *key) isAgain(ports []uint16) bool { return k.heeded != nil && slices.Equal(k.heeded, ports) }
 
 // A reader reads knocks, and remembers those that it has read.
 type reader interface {
@@ -26,7 +38,7 @@ type reader interface {
 	open(ports []uint16) (knock.Payload, bool)
 	// refusal records the knock that open has just read, and says why it must not be heeded, or nothing.
 	refusal(ports []uint16) string
-	// try tells why open would take ports for noise, or nothing. It changes nothing.
+	// try tells why ports are no knock, or nothing. It changes nothing.
 	try(ports []uint16) error
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type padded struct {
 	log      *logrus.Logger
 	first    uint16 // the port of byte 0
 	place    int    // of the knock that was read last
+	last     []byte // that one; nil: none
 }
 
 // openPad opens a pad, or gives the one that old has open if it is the same still, by whatever name. A daemon that only
@@ -76,7 +78,7 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 	if err != nil {
 		return knock.Payload{}, false
 	}
-	p.place = place
+	p.place, p.last = place, append(p.last[:0], message[:]...)
 	payload, err := knock.ParsePayload(plain[:])
 	if err != nil { // of the pad all the same, so its part of that is used up
 		_ = p.receiver.Use(place)
@@ -84,8 +86,12 @@ func (p *padded) open(ports []uint16) (knock.Payload, bool) {
 	return payload, err == nil
 }
 
+// try takes the knock that was read last for one still: it is sent again as it was.
 func (p *padded) try(ports []uint16) error {
 	message := p.message(ports)
+	if bytes.Equal(p.last, message[:]) {
+		return nil
+	}
 	_, _, err := p.receiver.Open(message[:])
 	return err
 }

@@ -170,6 +170,9 @@ func (p *pipeline) match(src netip.Addr, ports []uint16) bool {
 		if k.length != len(ports) {
 			continue
 		}
+		if k.isAgain(ports) {
+			return true
+		}
 		payload, ok := k.reader.open(ports)
 		if !ok {
 			continue
@@ -179,6 +182,7 @@ func (p *pipeline) match(src netip.Addr, ports []uint16) bool {
 			d.refusal = k.refusal(src, payload, p.now)
 		}
 		if d.refusal == "" {
+			k.heed(ports)
 			p.decide(d)
 			return true
 		}

@@ -328,3 +328,26 @@ func TestRefusedOpenKeepsTheForward(t *testing.T) {
 		h.leases("192.0.2.1 22/tcp to 10.0.0.5:22")
 	})
 }
+
+// Who hears of a refusal, and looks, finds nothing that waits.
+func TestRefusedWaitsNoMore(t *testing.T) {
+	t.Parallel()
+	heard := 0
+	inHouseOf(t, func(h *house) {
+		h.write = func(record) error { return errBroken }
+		report := h.options.Report
+		h.options.Report = func(e Event) {
+			report(e)
+			if got := h.Leases(); e.Kind == Refused && len(got) > 0 {
+				t.Errorf("there is %+v, want nothing", got)
+			}
+			heard++
+		}
+	}, func(h *house) {
+		h.must(h.Open(port22(ip1), 0, By{}))
+		h.at(1)
+		if heard != 1 {
+			t.Errorf("heard %d times, want once", heard)
+		}
+	})
+}

@@ -53,7 +53,7 @@ func (m *Manager) ready(now journal.Instant, all bool) (map[firewall.Rule]reques
 // not tried and told as often as somebody can ask.
 func (m *Manager) refuse(ready map[firewall.Rule]request, now journal.Instant, err error) {
 	for _, r := range m.opens(ready) {
-		m.report(Refused, r, &entry{request: ready[r]}, err)
+		refused := ready[r]
 		m.done(r, ready)
 		for other, q := range ready {
 			if q.room == r {
@@ -66,6 +66,7 @@ func (m *Manager) refuse(ready map[firewall.Rule]request, now journal.Instant, e
 			}
 			m.entries[r].pace(now)
 		})
+		m.report(Refused, r, &entry{request: refused}, err) // now that it no longer waits, for who looks
 	}
 }
 
