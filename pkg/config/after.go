@@ -2,13 +2,28 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/ui"
 )
+
+// After says what is done once the knock was sent.
+type After struct {
+	Verify  bool   // see whether the ports are open, or closed
+	Retries int    // how often to knock again if they are not; Verify, Proxy or Exec only
+	Proxy   bool   // carry standard input to the port, and what comes to standard output
+	Exec    string // run this command of the shell's; empty: none
+}
+
+func (a *After) settings() []Setting {
+	return []Setting{
+		toggle("verify", "see whether the port is open, and knock again if not; exit status 0: open, 3: not, 4: it was before", &a.Verify),
+		setting("retries", "with verify, proxy or exec: knock again up to this many `TIMES` (default: 5)", integer(&a.Retries, "times", 0, 20)),
+		setting("exec", "knock, see that the port is open, and run this `COMMAND` by the shell", name(&a.Exec)),
+		flagToggle("proxy", "knock, and join standard input and output to PORT: ssh's ProxyCommand knockclient -proxy %h %p", &a.Proxy),
+	}
+}
 
 // any tells whether anything is done at all once the knock was sent.
 func (a After) any() bool { return a.Verify || a.Proxy || a.Exec != "" }
@@ -55,44 +70,6 @@ func (c *Client) checkExec(path string, from origins) error {
 	}
 	if err := checkWriters(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	return nil
-}
-
-// checkOther tells whether something else than a knock is asked for, which is then all that may be.
-func (c *Client) checkOther(from origins) (other bool, err error) {
-	o := c.Other
-	for _, one := range []struct {
-		name string
-		is   bool
-		with []string // the flags that go with it
-	}{
-		{"make-pad", o.MakePad != "", []string{"knocks", "debug", "quiet"}},
-		{"hosts", o.Hosts, nil},
-		{"lab", o.Lab, []string{"lab-port", "debug", "quiet"}},
-	} {
-		if one.is {
-			return true, c.alone(one.name, one.with, from)
-		}
-	}
-	if err := from.refuse("it goes with make-pad only", "knocks"); err != nil {
-		return false, err
-	}
-	return false, from.refuse("it goes with lab only", "lab-port")
-}
-
-// alone refuses all that has no place beside a flag.
-func (c *Client) alone(name string, with []string, from origins) error {
-	if c.Host != "" {
-		return ui.Usage(fmt.Errorf("no host has a place beside %s, which sends nothing: %q is one too many", name, c.Host))
-	}
-	for _, s := range c.settings() {
-		if s.Name == name || s.Name == "conf" || slices.Contains(with, s.Name) {
-			continue
-		}
-		if err := from.refuse("it does not go with "+name, s.Name); err != nil {
-			return err
-		}
 	}
 	return nil
 }

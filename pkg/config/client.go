@@ -11,7 +11,6 @@ import (
 
 	"github.com/portknock/knock/pkg/knock"
 	"github.com/portknock/knock/pkg/outside"
-	"github.com/portknock/knock/pkg/pad"
 	"github.com/portknock/knock/pkg/sequence"
 	"github.com/portknock/knock/pkg/ui"
 )
@@ -45,24 +44,6 @@ type Client struct {
 	digits  uint16   // the port of digit 0; 0: none
 	resolve bool     // the address is IPService's to tell
 	service string
-}
-
-// After says what is done once the knock was sent.
-type After struct {
-	Verify  bool   // see whether the ports are open, or closed
-	Retries int    // how often to knock again if they are not; Verify, Proxy or Exec only
-	Proxy   bool   // carry standard input to the port, and what comes to standard output
-	Exec    string // run this command of the shell's; empty: none
-}
-
-// Other is what knockclient does in place of knocking, one thing at most.
-type Other struct {
-	MakePad string // make a one-time pad here; empty: no
-	Knocks  int    // that it serves for
-	Save    string // write the flags as the section of this name; empty: no
-	Hosts   bool   // print the names of the sections
-	Lab     bool   // serve the Knock Lab
-	LabPort uint16 // there; 0: any free port
 }
 
 func newClient() *Client {
@@ -103,26 +84,15 @@ func (c *Client) settings() []Setting {
 		setting("delay",
 			"wait this many `MILLISECONDS` after each try at a port (default: 20)",
 			duration(&c.Delay, time.Millisecond, "milliseconds", 0, 10_000)),
-		toggle("verify", "see whether the port is open, and knock again if not; exit status 0: open, 3: not, 4: it was before", &c.After.Verify),
-		setting("retries", "with verify, proxy or exec: knock again up to this many `TIMES` (default: 5)", integer(&c.After.Retries, "times", 0, 20)),
-		setting("exec", "knock, see that the port is open, and run this `COMMAND` by the shell", name(&c.After.Exec)),
-		flagToggle("proxy", "knock, and join standard input and output to PORT: ssh's ProxyCommand knockclient -proxy %h %p", &c.After.Proxy),
+	}...)
+	all = append(all, c.After.settings()...)
+	all = append(all, []Setting{
 		confSetting("~/.knockclient.conf, then /etc/knockclient.conf"),
 		toggle("test", "send nothing: print the knock's ports", &c.Test),
 		setting("log-to-file", "send nothing: append the log lines of a firewall to `FILE`", name(&c.LogToFile)),
-		flagOnly("save", "do not knock: write the flags as the section `NAME` of the configuration file", func(v string) error {
-			c.Other.Save = v
-			return checkHostTitle(v)
-		}),
-		flagToggle("hosts", "print the names of the configuration file's sections, and leave", &c.Other.Hosts),
-		flagOnly("make-pad", "make a one-time pad in `FILE`, and leave", name(&c.Other.MakePad)),
-		flagOnly("knocks",
-			"how many `KNOCKS` the new pad serves for (default: 1000)",
-			integer(&c.Other.Knocks, "knocks", 1, pad.MaxKnocks)),
-		flagToggle("lab", "serve the Knock Lab, a page that shows how knocks are made, on a loopback address", &c.Other.Lab),
-		flagOnly("lab-port", "serve it on this `PORT` (default: any that is free)", integer(&c.Other.LabPort, "a port", 1, 65535)),
 		toggle("json", "say what became of the knock as one JSON object", &c.JSON),
 	}...)
+	all = append(all, c.Other.settings()...)
 	return append(all, verbosity(&c.Debug, &c.Quiet)...)
 }
 

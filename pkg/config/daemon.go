@@ -50,24 +50,6 @@ type Daemon struct {
 	knockd knockd
 }
 
-// Ask says what a daemon that runs is asked for, one thing at most.
-type Ask struct {
-	Status bool
-	Why    netip.Addr     // what was seen from there; the zero Addr: no
-	Close  control.Target // the zero Target: no
-}
-
-// Any tells whether there is a question at all.
-func (a Ask) Any() bool { return a.Status || a.Why.IsValid() || a.Close.Address.IsValid() }
-
-// Keygen says what key is to be made.
-type Keygen struct {
-	Path string // of its file; empty: none
-	Name string // whose it is; empty: the one at the top of the configuration
-	QR   bool   // show it for a telephone
-	Conf string // the configuration file that it is for, if one was named
-}
-
 // Values of Daemon.Output.
 const (
 	OutputText = "text"
@@ -188,17 +170,12 @@ func (d *Daemon) settings() []Setting {
 			func(v string) error { d.Metrics = v; return control.ParseMetrics(v) }),
 		toggle("test", "do all but touch the firewall: say the commands that would be run", &d.Test),
 		flagToggle("check", "check the configuration, then the firewall and the log of this machine, and leave", &d.Check),
-		flagToggle("status", "ask the running daemon what is open, for whom, until when, and what it has seen, and leave", &d.Ask.Status),
-		flagOnly("close", "have the running daemon close what is open to `ADDRESS` or ADDRESS:PORT, and leave",
-			func(v string) (err error) { d.Ask.Close, err = control.ParseTarget(v); return err }),
-		flagOnly("why", "ask the running daemon what it saw from `ADDRESS`, and why that opened nothing, and leave", address(&d.Ask.Why)),
-		flagOnly("keygen", "make a key in the new `FILE`, say what to write where, and leave", name(&d.Keygen.Path)),
-		flagOnly("for", "make it the key of this person, `NAME`", func(v string) error { d.Keygen.Name = v; return checkTitle(v) }),
-		flagToggle("qr", "show it as a QR code, for a telephone", &d.Keygen.QR),
 		flagOnly("replay",
 			"read the log in `FILE` (-: standard input) to its end, say what each knock would have done, and leave",
 			name(&d.Replay)),
 	}...)
+	all = append(all, d.Ask.settings()...)
+	all = append(all, d.Keygen.settings()...)
 	return append(all, verbosity(&d.Debug, &d.Quiet)...)
 }
 
