@@ -99,7 +99,7 @@ type prefixCache struct {
 func (c *prefixCache) clean(raw []byte) string {
 	if len(raw) > maxPrefix {
 		end := maxPrefix
-		for end > maxPrefix-utf8.UTFMax && !utf8.RuneStart(raw[end]) {
+		for end > maxPrefix-(utf8.UTFMax-1) && !utf8.RuneStart(raw[end]) {
 			end--
 		}
 		raw = raw[:end]

@@ -168,7 +168,7 @@ func cut(text string) string {
 		return text
 	}
 	end := maxText
-	for end > maxText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+	for end > maxText-(utf8.UTFMax-1) && !utf8.RuneStart(text[end]) {
 		end--
 	}
 	return text[:end]
