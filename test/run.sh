@@ -11,6 +11,7 @@ fuzz_time=15000x # a few seconds; with a time limit in its place go test now and
 packages=(
 	ca-certificates                           # go fetches modules
 	chromium fonts-dejavu-core                # looks at the Knock Lab
+	curl                                      # asks for metrics
 	gcc libc6-dev                             # go test -race
 	iproute2 iptables nftables util-linux     # hosts and firewalls
 	libcrypt-blowfish-perl libcrypt-cbc-perl  # the reference for the ciphers
@@ -57,6 +58,19 @@ install_missing() {
 	export DEBIAN_FRONTEND=noninteractive
 	step 'apt-get update' apt-get update -q
 	step "apt-get install ${missing[*]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
+	stop_servers "${missing[@]}"
+}
+
+# stop_servers PACKAGE... stops the servers that came with packages, now and at the next boot: the tests start their own.
+stop_servers() {
+	local package
+	[ -d /run/systemd/system ] || return 0
+	for package; do
+		case $package in
+		openssh-server) step 'stop ssh' systemctl disable --now ssh.service ;;
+		knockd | ulogd2) step "stop $package" systemctl disable --now "$package.service" ;;
+		esac
+	done
 }
 
 # find_promtool gets promtool alone: the package it is in would also start a server, open to the network.
