@@ -38,7 +38,7 @@ func (d *Daemon) closeFor(ctx context.Context, t control.Target) (closed []contr
 			if errors.Is(ctx.Err(), context.Canceled) { // nobody asks by then whether it is tried again
 				return nil, errors.New("the daemon has been told to end, and the firewall was not changed yet: the log says what became of it")
 			}
-			return nil, errors.New("the firewall was not changed yet, which is being tried again: the log says why")
+			return nil, errors.New("it is not closed yet: the firewall cannot be changed, which is being tried again, or somebody has knocked again meanwhile; the log says which")
 		case <-ticker.C:
 		}
 	}
