@@ -55,7 +55,7 @@ func TestOperator(t *testing.T) {
 	} {
 		l.must("", filepath.Join(l.bin, "knockclient"), append(args, "-log-to-file", l.log, "127.0.0.1")...)
 	}
-	eventually(t, "the knocks", func() bool { return len(l.open()) == 2 && d.said("knock refused") })
+	eventually(t, "the knocks", func() bool { return strings.Count(d.out.String(), "rule opened") == 2 && d.said("knock refused") })
 	status := asked[control.Status](l, "-conf", conf, "-status")
 	var got []string
 	for _, one := range status.Leases {

@@ -240,9 +240,10 @@ func TestUnitUnderSystemd(t *testing.T) {
 			if leases := m.run("cat /var/lib/knockdaemon/leases"); !strings.Contains(leases, `"boot":"`+strings.TrimSpace(string(boot))+`"`) {
 				t.Errorf("the journal does not name the boot %s: %s", boot, leases)
 			}
-			if got := m.run("build/knockdaemon -status"); !strings.Contains(got, "watching /var/log/knock.log\n") || !strings.Contains(got, "127.0.0.1  22/tcp  4 min") {
-				t.Errorf("the status:\n%s", got)
-			}
+			eventually(t, "the status", func() bool { // the rule is in the kernel before the daemon knows that it worked
+				got := m.run("build/knockdaemon -status")
+				return strings.Contains(got, "watching /var/log/knock.log\n") && strings.Contains(got, "127.0.0.1  22/tcp  4 min")
+			})
 			if got := m.run("curl --silent --show-error http://127.0.0.1:9745/metrics"); !strings.Contains(got, "\nknockdaemon_leases{action=\"open\"} 1\n") {
 				t.Errorf("the metrics:\n%s", got)
 			}
