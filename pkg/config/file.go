@@ -66,6 +66,14 @@ func readFirst(of settingsOf, flags []ui.Given, paths []string) (file, error) {
 	return noFile(), nil
 }
 
+// titles gives those of the sections.
+func (f file) titles() (list []string) {
+	for _, s := range f.sections[1:] {
+		list = append(list, s.title)
+	}
+	return list
+}
+
 // noFile is what says nothing.
 func noFile() file { return file{sections: []section{{}}} }
 

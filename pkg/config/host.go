@@ -68,10 +68,7 @@ func HostNames(flags []ui.Given, env func(string) string) (names []string, err e
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range file.sections[1:] {
-		names = append(names, s.title)
-	}
-	return names, nil
+	return file.titles(), nil
 }
 
 // given tells whether a flag is there, and not switched off.
@@ -105,11 +102,7 @@ func hintName(err error, f file, host []section, args []string) error {
 	if len(host) > 0 || len(args) != 1 || len(f.sections) < 2 {
 		return err
 	}
-	var names []string
-	for _, s := range f.sections[1:] {
-		names = append(names, s.title)
-	}
-	nearest := ui.Nearest(args[0], names)
+	nearest := ui.Nearest(args[0], f.titles())
 	switch {
 	case nearest != "" && (errors.Is(err, errNoPort) || errors.Is(err, errNoKey)):
 		return ui.Hint(err, "%s has no section [%s], did you mean %s?", f.path, args[0], nearest)

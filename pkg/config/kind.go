@@ -34,24 +34,6 @@ func (p *padded) endLevel(s *secret) {
 	p.new = ""
 }
 
-// isFlag tells whether a setting that was given was given last by its flag.
-func (o origins) isFlag(name string) bool { return o[name] == flagWhere(name) }
-
-// inFile tells whether a setting that was given was given last by a configuration file.
-func (o origins) inFile(name string) bool {
-	return o[name] != "" && !o.isFlag(name) && o[name] != environmentWhere
-}
-
-// refuse refuses flags that have no place in what is asked for.
-func (o origins) refuse(why string, names ...string) error {
-	for _, name := range names {
-		if o.isFlag(name) {
-			return o.at(name, errors.New(why))
-		}
-	}
-	return nil
-}
-
 // finishSequence puts the digits of the port into the sequence, if that is asked for.
 func (c *Client) finishSequence(from origins) error {
 	if err := from.refuse("it does not go with a sequence, which says nothing but its ports",

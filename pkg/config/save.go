@@ -13,9 +13,9 @@ import (
 )
 
 // SaveHost writes the flags and the host among args as a section of the client's configuration file, the one that -conf
-// names or the user's own, which is made if need be, and gives the names of both. What is there stays as it is. A section of that
-// name, a passphrase among the flags, or what would be no complete knock, is an error of wrong use, and nothing is
-// written.
+// names or the user's own, which is made if need be, and gives the names of both. What is there stays as it is. A
+// section of that name, a passphrase among the flags, or what would be no complete knock, is an error of wrong use, and
+// nothing is written.
 func SaveHost(flags []ui.Given, args []string, env func(string) string) (title, path string, err error) {
 	path = clientFiles(env)[0]
 	var lines []string

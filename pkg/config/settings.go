@@ -4,6 +4,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/portknock/knock/pkg/ui"
@@ -78,6 +79,24 @@ func (o origins) at(name string, err error) error {
 		err = fmt.Errorf("%s: %w", where, err)
 	}
 	return ui.Usage(err)
+}
+
+// isFlag tells whether a setting that was given was given last by its flag.
+func (o origins) isFlag(name string) bool { return o[name] == flagWhere(name) }
+
+// inFile tells whether a setting that was given was given last by a configuration file.
+func (o origins) inFile(name string) bool {
+	return o[name] != "" && !o.isFlag(name) && o[name] != environmentWhere
+}
+
+// refuse refuses flags that have no place in what is asked for.
+func (o origins) refuse(why string, names ...string) error {
+	for _, name := range names {
+		if o.isFlag(name) {
+			return o.at(name, errors.New(why))
+		}
+	}
+	return nil
 }
 
 // apply sets what values say, and notes where they stand. Each error is one of wrong use and begins with the place.

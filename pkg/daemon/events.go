@@ -25,6 +25,9 @@ type event struct {
 	tally *tally
 }
 
+// title is how an operator reads of e: "section openSSH".
+func (e *event) title() string { return "section " + e.Name }
+
 // setEvents makes what looks for the sequences of events.
 func (p *pipeline) setEvents(c *config.Daemon) (err error) {
 	var sections []sequence.Section

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portknock/knock/pkg/config"
@@ -66,8 +65,10 @@ func (d decision) who() (kind, name string) {
 
 // title names it for an operator: "key alice", "section openSSH", "key" for the one at the top.
 func (d decision) title() string {
-	kind, name := d.who()
-	return strings.TrimSpace(kind + " " + name)
+	if d.event != nil {
+		return d.event.title()
+	}
+	return d.key.title()
 }
 
 // by says who asks, for the leases to remember.

@@ -43,7 +43,7 @@ func (d *Daemon) tallies() (list []control.Key) {
 		list = append(list, one)
 	}
 	for _, e := range d.setup.pipeline.events {
-		one := e.tally.tell("section " + e.Name)
+		one := e.tally.tell(e.title())
 		if e.once != nil {
 			left := e.once.Left()
 			one.Left = &left
@@ -60,7 +60,7 @@ func (p *pipeline) succeedTallies(old *pipeline) {
 		before[k.title()] = k.tally
 	}
 	for _, e := range old.events {
-		before["section "+e.Name] = e.tally
+		before[e.title()] = e.tally
 	}
 	for _, k := range p.keys {
 		if t := before[k.title()]; t != nil {
@@ -68,7 +68,7 @@ func (p *pipeline) succeedTallies(old *pipeline) {
 		}
 	}
 	for _, e := range p.events {
-		if t := before["section "+e.Name]; t != nil {
+		if t := before[e.title()]; t != nil {
 			e.tally = t
 		}
 	}

@@ -145,7 +145,7 @@ func (w *inquiry) addProgress() {
 			continue // what is left of a try before one that was read
 		}
 		e := p.events[s.Section]
-		text := fmt.Sprintf("section %s: %d of %d packets", e.Name, s.Done, s.Of)
+		text := fmt.Sprintf("%s: %d of %d packets", e.title(), s.Done, s.Of)
 		switch took := s.Last.Sub(s.First); {
 		case s.Spoiled:
 			text += fmt.Sprintf(", with %d others among them, which is too many", s.Strays)
